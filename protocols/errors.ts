@@ -51,12 +51,20 @@ export const ERROR_NAMES = {
   HOME_IN_USE: 'FAILED_PRECONDITION',
   /** This machine or runtime cannot do what was asked. */
   UNSUPPORTED: 'FAILED_PRECONDITION',
+  /** Several things have this name; the message lists them. */
+  AMBIGUOUS: 'FAILED_PRECONDITION',
   /** The app or device name is taken on this node. */
   NAME_TAKEN: 'ALREADY_EXISTS',
   /** The caller may not do this. */
   DENIED: 'PERMISSION_DENIED',
   /** The operating system refused to open it. */
   UNREADABLE: 'PERMISSION_DENIED',
+  /** A range that the thing does not have. */
+  OUT_OF_RANGE: 'OUT_OF_RANGE',
+  /** A file that changed while it was read. */
+  FILE_CHANGED: 'DATA_LOSS',
+  /** The output cannot be written any more. */
+  OUTPUT: 'ABORTED',
   /** A limit of `limits.ts` was reached; the message names it. */
   LIMIT: 'RESOURCE_EXHAUSTED',
   /** The other end broke the protocol; the message names the rule. */
@@ -139,7 +147,8 @@ export function toWireError(thrown: unknown): WireError {
 /** Reads what a peer sent as an error; whatever its shape, the result is an error that can be thrown. */
 export function fromWireError(value: unknown): WarrenError {
   const wire = (typeof value === 'object' && value !== null ? value : {}) as Partial<WireError>
-  const name = typeof wire.name === 'string' && /^[A-Z][A-Z0-9_]{0,63}$/.test(wire.name) ? wire.name : 'UNKNOWN'
+  const named = typeof wire.name === 'string' && /^[A-Z][A-Z0-9_]{0,63}$/.test(wire.name)
+  const name = named ? wire.name! : 'UNKNOWN'
   const code = ERROR_CODES.find((known) => known === wire.code) ?? 'UNKNOWN'
   const message = typeof wire.message === 'string' ? clip(wire.message) : 'the peer gave no reason'
   const started = typeof wire.started === 'boolean' ? wire.started : 'unknown'

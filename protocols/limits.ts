@@ -1,4 +1,4 @@
-/** Every maximum that more than one file needs, with its reason. A protocol's own layout sizes stand in its messages. */
+/** Every maximum that more than one file needs, with its reason; layouts' own sizes stand in their messages. */
 
 /** Longest frame body: small enough that a 32-byte call beside a bulk stream waits for one chunk only. */
 export const FRAME_BODY_BYTES_MAX = 32 * 1024
