@@ -1,0 +1,230 @@
+/** The callee's end of a call: decode, check, run the handler, send what it gives, and stop it when nobody waits. */
+import type { App, Caller, Context, Log, Method, Net, Schema } from '../../protocols/app.ts'
+import { toWireError, WarrenError } from '../../protocols/errors.ts'
+import { parseMethodName } from '../../protocols/names.ts'
+import { codecByName } from '../../protocols/rpc/codec.ts'
+import { ItemQueue, type Item } from '../../protocols/rpc/items.ts'
+import { FLAG } from '../../protocols/rpc/messages.ts'
+import { nowMs } from '../clock.ts'
+import type { CallScope } from './call.ts'
+import { encodeItem, sendItems } from './items.ts'
+import type { CallListener, IncomingCall } from './link.ts'
+
+/** What the handlers of a process are given. */
+export interface Services {
+  /** The app of this name, if the process serves it. */
+  app(name: string): App | undefined
+  /** A view of the overlay that is bound to a call's deadline and signal. */
+  net(scope: CallScope): Net
+  caller(incoming: IncomingCall): Caller
+  folder(app: string): string
+  log(app: string): Log
+}
+
+/** Runs one call; the returned listener is the link's. */
+export function serveCall(incoming: IncomingCall, services: Services): CallListener {
+  return new Serving(incoming, services)
+}
+
+class Serving implements CallListener {
+  readonly #incoming: IncomingCall
+  readonly #services: Services
+  readonly #items: ItemQueue
+  readonly #arrivedMs = nowMs()
+  #controller: AbortController | undefined
+  #ended: WarrenError | undefined
+  #over = false
+  #running = false
+  #wake: (() => void) | undefined
+  #sent: (() => void) | undefined
+  #unsentBytes = 0
+
+  constructor(incoming: IncomingCall, services: Services) {
+    this.#incoming = incoming
+    this.#services = services
+    this.#items = new ItemQueue(incoming.handle.link.assembler, (cost) => incoming.handle.consume(cost))
+    this.data(incoming.flags, incoming.payload)
+  }
+
+  data(flags: number, payload: Uint8Array): void {
+    const fault = this.#items.push(flags, payload)
+    if (fault !== undefined) return this.#fail(new WarrenError('LIMIT', fault, { started: this.#running }))
+    this.#wake?.()
+    if (this.#running || (!this.#items.hasItem && !this.#items.ended)) return
+    this.#running = true
+    void this.#run(this.#items.shift())
+  }
+
+  failed(error: WarrenError): void {
+    this.#finish(error)
+  }
+
+  sent(cost: number): void {
+    this.#unsentBytes -= cost
+    this.#sent?.()
+  }
+
+  /** The call is over, or fails here: the handler's signal fires, whoever waits is woken. */
+  #finish(error: WarrenError): void {
+    if (this.#over) return
+    this.#over = true
+    this.#ended = error
+    this.#items.clear()
+    this.#controller?.abort(error)
+    this.#sent?.()
+    this.#wake?.()
+  }
+
+  #fail(error: unknown): void {
+    if (this.#over) return
+    this.#incoming.handle.fail(toWireError(error))
+    this.#finish(error instanceof WarrenError ? error : new WarrenError('INTERNAL', 'the handler failed'))
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#ended !== undefined) this.#controller.abort(this.#ended)
+    }
+    return this.#controller.signal
+  }
+
+  get timeoutMs(): number | undefined {
+    return this.#incoming.meta.d
+  }
+
+  async #run(argument: Item | undefined): Promise<void> {
+    try {
+      const { app, method, name } = this.#find()
+      const input = await this.#input(method, argument, name)
+      if (this.#over) return
+      const result: unknown = method.handler(input as never, this.#context(app) as never)
+      if (isAsyncIterable(result)) await this.#stream(result, method, name)
+      else await this.#reply(await result, method, name)
+    } catch (thrown) {
+      this.#fail(thrown)
+    }
+  }
+
+  #find(): { app: App, method: Method, name: string } {
+    const { m } = this.#incoming.meta
+    const name = parseMethodName(m)
+    const app = this.#services.app(name.app)
+    if (app === undefined) {
+      throw new WarrenError('DEREGISTERED', `app '${name.app}' is not served here any more`, { started: false })
+    }
+    const method = Object.hasOwn(app.methods, name.method) ? app.methods[name.method] : undefined
+    if (method === undefined) {
+      const known = Object.keys(app.methods).join(', ')
+      throw new WarrenError('METHOD_NOT_FOUND', `app '${app.name}' has no method '${name.method}'; it has ${known}`,
+        { started: false })
+    }
+    if (method.spec.local === true && !this.#services.caller(this.#incoming).local) {
+      throw new WarrenError('DENIED', `${m} can be called only on its own machine`, { started: false })
+    }
+    return { app, method, name: m }
+  }
+
+  async #input(method: Method, argument: Item | undefined, name: string): Promise<unknown> {
+    const value = argument === undefined ? undefined : this.#decode(argument)
+    return check(method.spec.input, value, `the input of ${name}`, false)
+  }
+
+  #decode(item: Item): unknown {
+    return item.raw ? item.bytes : codecByName(this.#incoming.meta.e).decode(item.bytes)
+  }
+
+  #context(app: App): Context {
+    // Getters, because a signal, a scope and a log cost more than most calls do without them.
+    const serving = this
+    const services = this.#services
+    let net: Net | undefined
+    return {
+      get signal() { return serving.signal },
+      get timeoutMs() { return serving.timeoutMs },
+      get caller() { return services.caller(serving.#incoming) },
+      get net() {
+        net ??= services.net({ signal: serving.signal, remainingMs: () => serving.#remainingMs() })
+        return net
+      },
+      get upload() { return serving.#upload(app) },
+      get folder() { return services.folder(app.name) },
+      get log() { return services.log(app.name) },
+    }
+  }
+
+  #remainingMs(): number | undefined {
+    const { d } = this.#incoming.meta
+    return d === undefined ? undefined : Math.max(0.001, d - (nowMs() - this.#arrivedMs))
+  }
+
+  async* #upload(app: App): AsyncGenerator<unknown, void, undefined> {
+    const method = app.methods[parseMethodName(this.#incoming.meta.m).method]!
+    for (;;) {
+      const item = this.#items.shift()
+      if (item !== undefined) {
+        yield await check(method.spec.upload, this.#decode(item), `an item for ${this.#incoming.meta.m}`, true)
+        continue
+      }
+      if (this.#ended !== undefined) throw this.#ended
+      if (this.#items.ended) return
+      await new Promise<void>((resolve) => { this.#wake = resolve })
+      this.#wake = undefined
+    }
+  }
+
+  async #reply(result: unknown, method: Method, name: string): Promise<void> {
+    const value = method.spec.output === undefined ? result
+      : await check(method.spec.output, result, `the reply of ${name}`, true)
+    if (this.#over) return
+    const { bytes, raw } = encodeItem(value, this.#incoming.meta.e)
+    this.#incoming.handle.send(bytes, (raw ? FLAG.RAW : 0) | FLAG.END, false)
+    this.#done()
+  }
+
+  async #stream(result: AsyncIterable<unknown>, method: Method, name: string): Promise<void> {
+    const { output } = method.spec
+    const checked = output === undefined ? result : checkedItems(result, output, `an item of ${name}`)
+    await sendItems(checked, this.#incoming.meta.e, {
+      isOver: () => this.#over,
+      send: (payload, flags) => this.#incoming.handle.send(payload, flags, true),
+      sent: (cost) => { this.#unsentBytes += cost },
+      unsentBytes: () => this.#unsentBytes,
+      drained: () => new Promise<void>((resolve) => { this.#sent = resolve }),
+    })
+    this.#done()
+  }
+
+  /** The handler is through; what it left running hears of it by its signal. */
+  #done(): void {
+    this.#finish(new WarrenError('CANCELLED', 'the call has been answered'))
+  }
+}
+
+async function* checkedItems(
+  items: AsyncIterable<unknown>, schema: Schema, what: string,
+): AsyncGenerator<unknown, void, undefined> {
+  for await (const item of items) yield await check(schema, item, what, true)
+}
+
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value
+}
+
+/**
+ * Validates `value`.
+ * @throws {WarrenError} `SCHEMA` that names the place and what was expected there.
+ */
+async function check(
+  schema: Schema | undefined, value: unknown, what: string, started: boolean,
+): Promise<unknown> {
+  if (schema === undefined) return value
+  const outcome = schema['~standard'].validate(value)
+  const result = outcome instanceof Promise ? await outcome : outcome
+  if (result.issues === undefined) return result.value
+  const [first] = result.issues
+  const path = (first?.path ?? []).map((key) => String(typeof key === 'object' ? key.key : key)).join('.')
+  const where = path === '' ? what : `'${path}' in ${what}`
+  throw new WarrenError('SCHEMA', `${where}: ${first?.message ?? 'it does not fit'}`,
+    { started, details: { issues: result.issues.length } })
+}
