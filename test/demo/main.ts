@@ -2,13 +2,13 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { cp, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { styleText } from 'node:util'
+import { version } from '../../node/version.ts'
 
 /** A step that takes longer has failed. */
 const STEP_MS = 30_000
@@ -81,15 +81,16 @@ async function story(folder: string): Promise<void> {
   await cp(SAMPLES, files, { recursive: true })
 
   step('Two machines: a node with a home of its own on each. (Here both are on this one.)')
-  const ready = JSON.parse(await stay(attic, /"ready"/, 'up', '--json')) as { addresses: string[], milliseconds: number }
-  await stay(desk, /"ready"/, 'up', '--json', '--join', ready.addresses[0]!)
+  const { addresses } = JSON.parse(await stay(attic, /"ready"/, 'up', '--json')) as { addresses: string[] }
+  await stay(desk, /"ready"/, 'up', '--json', '--join', addresses[0]!)
   shown('desk', 'warren nodes', firstColumns(await untilBothAreThere(desk), /peer id/))
 
   step('An app on the attic is called by its name from the desk.')
   await stay(attic, /serving/, 'run', ECHO)
   shown('desk', `warren call echo.say '{"text":"hi"}'`,
     check(await run(desk, 'call', 'echo.say', '{"text":"hi"}'), /^\{"text":"hi"\}\n$/))
-  shown('desk', `warren call echo.count '{"to":3}'`, check(await run(desk, 'call', 'echo.count', '{"to":3}'), /^1\n2\n3\n$/))
+  shown('desk', `warren call echo.count '{"to":3}'`,
+    check(await run(desk, 'call', 'echo.count', '{"to":3}'), /^1\n2\n3\n$/))
 
   step('A folder on the attic is made findable, and found from the desk by words inside its files.')
   shown('attic', 'warren index add files', check(await run(attic, 'index', 'add', files), /3 files/))
@@ -148,7 +149,6 @@ async function endAll(): Promise<void> {
   }))
 }
 
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 const folder = await mkdtemp(join(tmpdir(), 'warren-demo-'))
 tell(styleText('bold', `Warren ${version}: every machine you own, one warren`))
 try {
