@@ -29,9 +29,13 @@ export class RoundTrip {
   }
 }
 
+/** How much faster a doubled window must be for it to double again: else it only lengthens a queue. */
+const GAIN_MIN = 1.25
+
 /**
  * What the peer may still send on one direction of a call. Credit goes back when the owner has consumed
- * half a window; a window that was used up within two round trips (of at least 1 ms) doubles, up to 4 MiB.
+ * half a window. A window that was used up within two round trips (of at least 1 ms) doubles, up to 4 MiB, as
+ * long as that pays: where the processes and not the path are the limit, it does not.
  */
 export class ReceiveWindow {
   #windowBytes = WINDOW_BYTES_INITIAL
@@ -40,6 +44,9 @@ export class ReceiveWindow {
   #owedBytes = 0
   #epochBytes = 0
   #epochStartedMs: number
+  /** Bytes per millisecond: the best at this size, and the best at the size before. */
+  #rate = 0
+  #rateBefore = 0
 
   constructor(nowMs: number) {
     this.#epochStartedMs = nowMs
@@ -73,19 +80,27 @@ export class ReceiveWindow {
     this.#heldBytes -= consumed
     this.#owedBytes += consumed
     this.#epochBytes += consumed
-    if (this.#epochBytes >= this.#windowBytes) {
-      const fast = rttMs !== undefined && nowMs - this.#epochStartedMs <= 2 * Math.max(rttMs, RTT_MS_MIN)
-      if (fast && mayGrow && this.#windowBytes < WINDOW_BYTES_MAX) {
-        this.#owedBytes += this.#windowBytes
-        this.#windowBytes *= 2
-      }
-      this.#epochBytes = 0
-      this.#epochStartedMs = nowMs
-    }
+    if (this.#epochBytes >= this.#windowBytes) this.#endEpoch(nowMs, rttMs, mayGrow)
     if (this.#owedBytes < this.#windowBytes / 2) return 0
     const grant = this.#owedBytes
     this.#owedBytes = 0
     this.#creditBytes += grant
     return grant
+  }
+
+  /** A whole window was consumed. */
+  #endEpoch(nowMs: number, rttMs: number | undefined, mayGrow: boolean): void {
+    const elapsedMs = nowMs - this.#epochStartedMs
+    this.#rate = Math.max(this.#rate, this.#epochBytes / Math.max(elapsedMs, 0.001))
+    const fast = rttMs !== undefined && elapsedMs <= 2 * Math.max(rttMs, RTT_MS_MIN)
+    const pays = this.#rate >= this.#rateBefore * GAIN_MIN
+    if (fast && pays && mayGrow && this.#windowBytes < WINDOW_BYTES_MAX) {
+      this.#owedBytes += this.#windowBytes
+      this.#windowBytes *= 2
+      this.#rateBefore = this.#rate
+      this.#rate = 0
+    }
+    this.#epochBytes = 0
+    this.#epochStartedMs = nowMs
   }
 }

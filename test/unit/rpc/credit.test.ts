@@ -198,6 +198,25 @@ describe('a window', () => {
     assert.deepEqual(sizes, [64, 128, 256, 512, 1024, 2048, 4096, 4096, 4096, 4096])
   })
 
+  it('doubles once and no more when the doubled window is no faster, because it only lengthens a queue', () => {
+    const window = new ReceiveWindow(0)
+    let nowMs = 0
+    for (let i = 0; i < 20; i++) {
+      const size = window.windowBytes
+      nowMs += size / 65_536 // The processes take 64 KiB a millisecond, however much they are given.
+      assert.equal(window.receive(size), true)
+      window.consume(size, nowMs, 50, true)
+    }
+    assert.equal(window.windowBytes, 2 * WINDOW_BYTES_INITIAL)
+  })
+
+  it('takes a round trip below a millisecond for one, so that fast neighbours are not held to 64 KiB', () => {
+    const window = new ReceiveWindow(0)
+    assert.equal(window.receive(WINDOW_BYTES_INITIAL), true)
+    window.consume(WINDOW_BYTES_INITIAL, 1.9, 0.1, true)
+    assert.equal(window.windowBytes, 2 * WINDOW_BYTES_INITIAL)
+  })
+
   it('never has more out than its size, whatever is consumed when', () => {
     const window = new ReceiveWindow(0)
     let credit = WINDOW_BYTES_INITIAL
@@ -234,7 +253,7 @@ describe('a window', () => {
 })
 
 describe('a round trip', () => {
-  it('is the smallest of the last ten', () => {
+  it('is the smallest of the last two minutes', () => {
     const roundTrip = new RoundTrip()
     assert.equal(roundTrip.minMs, undefined)
     for (const sample of [40, 10, 30]) roundTrip.add(sample, 1_000)
