@@ -83,12 +83,15 @@ describe('e2e: signals and crashes', function () {
     const stuck = await pids(['indexer', 'search'])
     for (const pid of stuck) process.kill(pid, 'SIGSTOP')
     const watcher = await shell.connect('a')
+    const inFlight = async (): Promise<number> =>
+      (await watcher.call<{ callsInFlight: number }>('node.status')).callsInFlight
     for (const args of [['cat', `warren://${a.ready.peerId}/docs/a.txt`], ['find', 'needle'], ['index', 'ls']]) {
       const command = shell.start(args)
-      await eventually(async () => (await watcher.call<{ callsInFlight: number }>('node.status')).callsInFlight > 0
-        || undefined)
+      await eventually(async () => await inFlight() > 0 || undefined)
       command.ctrlC()
       assert.deepEqual([(await command.ended).code, (await command.ended).stderr], [130, ''], args.join(' '))
+      // The node hears of the end a moment later; until then this call would be taken for the next one's.
+      await eventually(async () => await inFlight() === 0 || undefined)
     }
     for (const pid of stuck) process.kill(pid, 'SIGCONT')
     assert.equal((await shell.run(['cat', `warren://${a.ready.peerId}/docs/a.txt`])).stdout.toString(), 'needle')
