@@ -233,7 +233,7 @@ function grant(core: Core, leases: Leases, peer: Peer, message: LeaseMessage, si
     if (other.node.id === peer.id || told.length >= TOLD_MAX) continue
     const side = sides.find((one) => other.untilMs[one] > core.nowMs)
     if (side === undefined) continue
-    told.push({ id: other.node.id, remainingMs: Math.min(65_535, Math.ceil(lastMs(other) - core.nowMs)) })
+    told.push({ id: other.node.id, remainingMs: Math.min(65_535, Math.ceil(other.untilMs[side] - core.nowMs)) })
     const isJoining = leases.slots[side]?.id === other.node.id
     if (!isJoining && isBefore(core.self, side, other.node, peer)) skipped.add(other.node.id)
   }

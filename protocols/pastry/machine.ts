@@ -1,5 +1,6 @@
 /** The overlay's machine: feeds each input to the part it concerns, then settles what changed. */
-import type { OverlayId } from '../ids.ts'
+import { placed } from '../ids.ts'
+import type { Key, OverlayId } from '../ids.ts'
 import type { Input, Machine } from '../machine.ts'
 import type { PastryConfig } from './config.ts'
 import { pastryConfig } from './config.ts'
@@ -33,7 +34,8 @@ export interface PastryView {
   readonly right: readonly Peer[]
   readonly table: Core['table']
   readonly isLeased: boolean
-  readonly leases: leasing.Leases
+  /** Whether this node answers for the key just now. */
+  owns(key: Key): boolean
   /** Sizes of everything that could grow. */
   readonly sizes: Readonly<Record<string, number>>
   /** How often a table entry is probed just now. */
@@ -362,15 +364,18 @@ function settle(core: Core, parts: Parts, hooks: RoutingHooks): void {
 
 function viewOf(core: Core, parts: Parts): PastryView {
   return {
-    state: core.state, left: core.leafSet.left, right: core.leafSet.right, table: core.table, leases: parts.leases,
+    state: core.state, left: core.leafSet.left, right: core.leafSet.right, table: core.table,
     isLeased: core.state === 'ready' && leasing.isLeased(core, parts.leases), tableProbeMs: repair.tableProbeMs(core),
-    sizes: {
-      peers: core.peers.size, leaves: core.leafSet.members.size, table: core.table.size, agenda: core.agenda.size,
-      probes: parts.probing.probes.size, hints: parts.probing.hints.size, sent: parts.routing.sent.size,
-      answers: parts.routing.answers.size, seen: parts.routing.seen.size, parked: parts.routing.parked.length,
-      lookups: parts.lookups.open.size, deliveries: parts.lookups.deliveries.size, granted: parts.leases.granted.size,
-      told: parts.leases.told.length, requests: parts.leases.requests.size, gone: parts.partition.gone.size,
-      failed: core.failedMs.size,
+    owns: (key) => leasing.owns(core, parts.leases, placed(key)),
+    get sizes() {
+      return {
+        peers: core.peers.size, leaves: core.leafSet.members.size, table: core.table.size, agenda: core.agenda.size,
+        probes: parts.probing.probes.size, hints: parts.probing.hints.size, sent: parts.routing.sent.size,
+        answers: parts.routing.answers.size, seen: parts.routing.seen.size, parked: parts.routing.parked.length,
+        lookups: parts.lookups.open.size, deliveries: parts.lookups.deliveries.size, granted: parts.leases.granted.size,
+        told: parts.leases.told.length, requests: parts.leases.requests.size, gone: parts.partition.gone.size,
+        failed: core.failedMs.size,
+      }
     },
   }
 }

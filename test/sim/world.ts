@@ -81,6 +81,8 @@ export class World {
   readonly byId = new Map<OverlayId, SimNode>()
   readonly watchers: Watcher[] = []
   nowMs = 0
+  /** Goes up whenever a node comes, goes or changes sides, for those who keep an order of them. */
+  version = 0
   faults: Faults
   events = 0
   messages = 0
@@ -131,6 +133,7 @@ export class World {
       treat: undefined,
     }
     this.nodes.push(node)
+    this.version++
     this.byId.set(ref.id, node)
     if (bootstraps !== undefined) {
       this.command(node, { kind: 'start', bootstraps: bootstraps.map((one) => one.ref) })
@@ -152,6 +155,7 @@ export class World {
   kill(node: SimNode): void {
     this.#note(() => `${name(node)} is killed`)
     this.#mix(node.index ^ 0x5eed)
+    this.version++
     node.isUp = false
     node.heldBack = []
     node.links.clear()
@@ -164,6 +168,15 @@ export class World {
     this.kill(node)
   }
 
+  /** Cuts the network: nodes of different parts cannot reach each other any more. */
+  divide(partOf: (node: SimNode) => number): void {
+    this.version++
+    for (const node of this.nodes) {
+      node.part = partOf(node)
+      node.links.clear()
+    }
+  }
+
   /** The process does nothing for a while; its clock runs on, what arrives waits. */
   freeze(node: SimNode, ms: number): void {
     node.frozenUntilMs = this.nowMs + ms
@@ -173,8 +186,10 @@ export class World {
   /** The machine sleeps for a while: its monotonic clock stands still, what arrives is lost. */
   suspend(node: SimNode, ms: number): void {
     node.isUp = false
+    this.version++
     this.at(this.nowMs + ms, () => {
       node.isUp = true
+      this.version++
       node.missedMs += ms
       this.#thaw(node, true)
     })
