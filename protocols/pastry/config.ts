@@ -17,8 +17,11 @@ export interface PastryConfig {
   readonly leaseDriftShare: number
   /** How long a joiner keeps its turn at a ready node. Default 10 000 (DESIGN section 4). */
   readonly slotMs: number
-  /** How long a node with bootstraps tries them before it is ready alone, 1 000-600 000. Default 20 000; ours. */
+  /** How long a node tries silent bootstraps before it is ready alone, 1 000-3 600 000. Default 60 000; ours: local
+   *  calls work meanwhile, and a ring of its own would have to be merged later. */
   readonly aloneAfterMs: number
+  /** How long it waits where bootstraps live but are joining themselves; of those the lowest id goes first. Default 8 000. */
+  readonly foundAfterMs: number
   /** Time between two attempts to join. Default 3 000; ours. */
   readonly joinRetryMs: number
 
@@ -91,7 +94,7 @@ export interface PastryConfig {
 /** The defaults; each one's reason stands at its declaration. */
 export const PASTRY_DEFAULTS: PastryConfig = Object.freeze({
   leafSetCountMax: 32, candidatesPerSlotMax: 3,
-  leaseMs: 12_000, leaseRenewMs: 3_500, leaseDriftShare: 0.01, slotMs: 10_000, aloneAfterMs: 20_000, joinRetryMs: 3_000,
+  leaseMs: 12_000, leaseRenewMs: 3_500, leaseDriftShare: 0.01, slotMs: 10_000, aloneAfterMs: 60_000, foundAfterMs: 8_000, joinRetryMs: 3_000,
   rttGuessMs: 500, timeoutMsMin: 60, timeoutMsMax: 3_000, coldTimeoutMs: 3_000, coldRoundTrips: 6.2,
   probeTriesMax: 3, hopTriesMax: 3,
   swapMs: 20_000, localTuningMs: 60_000, globalTuningMs: 120_000, gossipRows: 2, gossipMembersMax: 5,
@@ -114,7 +117,7 @@ export function pastryConfig(changes: Partial<PastryConfig> = {}): PastryConfig 
   within(config, 'leaseRenewMs', 100, config.leaseMs / 3)
   within(config, 'leaseDriftShare', 0, 0.2)
   within(config, 'probeTriesMax', 2, 5)
-  within(config, 'aloneAfterMs', 1_000, 600_000)
+  within(config, 'aloneAfterMs', 1_000, 3_600_000)
   within(config, 'rawLossTarget', 0.001, 0.5)
   within(config, 'peersMax', 64, 65_536)
   if (config.leafSetCountMax % 2 !== 0) {

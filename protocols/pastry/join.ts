@@ -19,6 +19,8 @@ const BOOTSTRAPS_MAX = 16
 export interface Join {
   bootstraps: readonly NodeRef[]
   nextBootstrap: number
+  /** Bootstraps asked so far, again and again. */
+  asked: number
   startedMs: number
   /** When to be alone rather than to go on waiting. */
   aloneAtMs: number
@@ -33,7 +35,7 @@ export interface Join {
 /** Not started. */
 export function makeJoin(): Join {
   return {
-    bootstraps: [], nextBootstrap: 0, startedMs: 0, aloneAtMs: Infinity, isAsking: false, isInformed: false, okMs: 0, isAnnounced: false,
+    bootstraps: [], nextBootstrap: 0, asked: 0, startedMs: 0, aloneAtMs: Infinity, isAsking: false, isInformed: false, okMs: 0, isAnnounced: false,
   }
 }
 
@@ -70,7 +72,6 @@ export function step(core: Core, join: Join, leases: Leases, probing: Probing, i
   const leaves = core.leafSet.members.size
   if (core.state === 'waiting' && join.isInformed) askLeaves(core, join, probing)
   if (core.state === 'waiting' && join.isInformed && leaves > 0 && !isProbingLeaves(probing)) {
-    leases.mayBeAlone = true
     join.okMs = core.nowMs
     // Who was ready before it slept may grant leases again, else a ring that slept as a whole never woke.
     setState(core, core.wasReady ? 'lapsed' : 'ok')
@@ -79,18 +80,18 @@ export function step(core: Core, join: Join, leases: Leases, probing: Probing, i
   if (!isTimer || join.isAsking) return undefined
   if (core.state === 'ok') {
     if (leaves > 0 && core.nowMs - join.okMs < 3 * core.config.slotMs) return undefined
-    if (leaves === 0 && core.wasReady) return undefined
-    if (leases.mayBeAlone && leaves === 0 && join.bootstraps.length === 0) return undefined
+    if (leaves === 0 && (core.wasReady || leases.mayBeAlone)) return undefined
     join.startedMs = core.nowMs
     setState(core, 'waiting')
     askLeaves(core, join, probing)
   }
   if (leaves > 0 && isProbingLeaves(probing)) return undefined
-  if (leaves === 0 && core.nowMs >= join.aloneAtMs) {
+  if (leaves === 0 && core.nowMs >= join.aloneAtMs && join.asked >= 2 * join.bootstraps.length) {
     found(core, leases)
     return undefined
   }
   const ref = join.bootstraps[join.nextBootstrap++ % Math.max(1, join.bootstraps.length)]
+  join.asked++
   return ref === undefined ? undefined : know(core, ref)
 }
 
@@ -101,6 +102,8 @@ export function onJoined(core: Core, join: Join, probing: Probing, answer: Answe
   // A ring is there: it is worth going on until it lets us in.
   join.aloneAtMs = Math.max(join.aloneAtMs, core.nowMs + core.config.aloneAfterMs)
   hint(core, probing, [answer.root, ...answer.references])
+  // Should all of them fail before we are in, they are as many doors to knock at again.
+  onBootstraps(core, join, [answer.root, ...answer.references])
 }
 
 /**
@@ -109,6 +112,7 @@ export function onJoined(core: Core, join: Join, probing: Probing, answer: Answe
  */
 export function onRefused(core: Core, join: Join, peer: Peer): void {
   if (peer.id < core.self.id) join.aloneAtMs = Math.max(join.aloneAtMs, core.nowMs + core.config.aloneAfterMs)
+  else join.aloneAtMs = Math.min(join.aloneAtMs, Math.max(core.nowMs, join.startedMs + core.config.foundAfterMs))
 }
 
 /** Tells a joiner whom we ask ourselves, since we are not ready to help it. */
@@ -122,7 +126,6 @@ export function onBootstraps(core: Core, join: Join, references: readonly NodeRe
   const known = new Set(join.bootstraps.map((ref) => ref.id))
   const fresh = references.filter((ref) => !known.has(ref.id) && ref.id !== core.self.id)
   join.bootstraps = [...join.bootstraps, ...fresh].slice(0, BOOTSTRAPS_MAX)
-  if (fresh.length > 0 && join.bootstraps.length > known.size) join.nextBootstrap = known.size
 }
 
 /** The key to join at. */

@@ -1,5 +1,5 @@
 /** The leaf set: the nodes next to us on both sides of the ring (Rowstron & Druschel 2001, 2.1). */
-import { clockwise, isClockwiseBefore, isNearer } from '../ids.ts'
+import { RING_POSITIONS, clockwise, isClockwiseBefore, isNearer } from '../ids.ts'
 import type { OverlayId, Placed } from '../ids.ts'
 
 /** Which way round: `right` is clockwise, towards larger ids. */
@@ -83,10 +83,25 @@ export class LeafSet<N extends Placed<OverlayId>> {
 
   /** Whether `key` lies between the furthest leaves, so that the nearest node is one of us. */
   covers(key: Placed): boolean {
-    if (this.overlaps) return true
+    if (this.overlaps) return !this.#isInGap(key)
     const [lowest, highest] = [this.#left.at(-1), this.#right.at(-1)]
     if (lowest === undefined || highest === undefined) return true
     return clockwise(lowest.position, key.position) <= clockwise(lowest.position, highest.position)
+  }
+
+  /**
+   * When most leaves died at once, those of one side are taken for the other's, the long way round. Then
+   * nearly the whole ring lies between two of them; among eight that are everybody that is next to impossible.
+   */
+  #isInGap(key: Placed): boolean {
+    if (this.#members.size < 8) return false
+    const nodes = [this.#self, ...this.#right]
+    for (let at = 0; at < nodes.length; at++) {
+      const [from, to] = [nodes[at]!.position, nodes[(at + 1) % nodes.length]!.position]
+      const gap = clockwise(from, to)
+      if (gap > RING_POSITIONS / 2) return clockwise(from, key.position) < gap
+    }
+    return false
   }
 
   /** The member nearest to `key` that `may` be used; `undefined` if we ourselves are nearer than all. */

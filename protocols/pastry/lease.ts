@@ -3,8 +3,9 @@
  * (FreePastry's PeriodicLeafSetProtocol; DESIGN section 4), so that no key ever has two owners.
  *
  * Whoever grants a lease claims no key nearer to the grantee until the grant is over, even if the grantee
- * seems dead. A grant tells of the grantor's other outstanding grants on that side: those between the two
- * narrow what the new holder may claim, and those beyond must be covered by its lease on the other side.
+ * seems dead. A grant tells of the grantor's other outstanding grants on that side: nodes between the two
+ * narrow what the new holder may claim; a node beyond must itself grant the new holder's other lease, else
+ * it would not know of the new holder and claim the same keys.
  */
 import { isClockwiseBefore, isNearer, placed } from '../ids.ts'
 import type { OverlayId, Placed } from '../ids.ts'
@@ -33,7 +34,7 @@ interface Told {
   readonly node: Placed<OverlayId>
   readonly untilMs: number
   readonly by: OverlayId
-  /** The side on which our own lease must reach this node; `undefined` if it lies between us and the teller. */
+  /** The side on which our own lease must come from this node; `undefined` if it lies between us and the teller. */
   readonly beyond: Side | undefined
 }
 
@@ -55,7 +56,7 @@ export interface Leases {
   held: { left: Held | undefined, right: Held | undefined }
   /** Until when a node without neighbours is its own neighbour. */
   aloneUntilMs: number
-  /** Whether being alone is fine: it founded the ring, or was part of one. */
+  /** Whether it founded a ring; who was ready once may be alone, too. */
   mayBeAlone: boolean
   readonly granted: Map<OverlayId, Grant>
   told: Told[]
@@ -87,8 +88,7 @@ function coveredMs(core: Core, leases: Leases, side: Side): number {
   const heldMs = (held?.untilMs ?? 0) - core.nowMs
   if (held === undefined || heldMs <= 0) return leases.aloneUntilMs - core.nowMs
   for (const told of leases.told) {
-    if (told.beyond !== side || told.untilMs <= core.nowMs || told.node.id === held.from.id) continue
-    if (isBefore(core.self, side, held.from, told.node)) return 0
+    if (told.beyond === side && told.untilMs > core.nowMs && told.node.id !== held.from.id) return 0
   }
   return Math.max(heldMs, leases.aloneUntilMs - core.nowMs)
 }
@@ -112,7 +112,7 @@ export function renewLeases(core: Core, leases: Leases): void {
   const { left: [left], right: [right] } = core.leafSet
   if (left === undefined || right === undefined) {
     const free = leases.granted.size === 0 && leases.told.length === 0
-    if (leases.mayBeAlone && free) leases.aloneUntilMs = core.nowMs + core.config.leaseMs
+    if ((leases.mayBeAlone || core.wasReady) && free) leases.aloneUntilMs = core.nowMs + core.config.leaseMs
     settleState(core, leases)
     return
   }
@@ -246,18 +246,14 @@ function grant(core: Core, leases: Leases, peer: Peer, message: LeaseMessage, si
   })
 }
 
-/** The peer's lease on its far side comes from a node that therefore leaves our side alone: no need to tell of it. */
+/** Whoever granted the peer its lease on the far side knows of it, and claims nothing up to us: no need to tell. */
 function forgetCovered(core: Core, leases: Leases, side: Side, peer: Peer, message: LeaseMessage): void {
   const from = side === 'right' ? message.rightFrom : message.leftFrom
-  if (from === undefined || from === core.self.id || from === peer.id) return
-  const far = placed(from)
-  for (const [id, other] of leases.granted) {
-    if (id === peer.id || other.untilMs[side] === 0 || !isBefore(core.self, side, peer, other.node)) continue
-    if (id === from || isBefore(core.self, side, other.node, far)) other.untilMs[side] = 0
-  }
+  const far = from === undefined || from === peer.id ? undefined : leases.granted.get(from)
+  if (far !== undefined && isBefore(core.self, side, peer, far.node)) far.untilMs[side] = 0
 }
 
-/** A neighbour granted what we asked it for. Returns true if this made us ready. */
+/** A neighbour granted what we asked it for. */
 export function onGrant(
   core: Core, leases: Leases, peer: Peer, message: Extract<Message, { type: 'grant' }>,
 ): void {
@@ -341,6 +337,21 @@ export function forgetRequest(core: Core, leases: Leases, id: OverlayId): void {
 function freeSlot(leases: Leases, peer: Peer): void {
   if (leases.slots.left?.id === peer.id) leases.slots.left = undefined
   if (leases.slots.right?.id === peer.id) leases.slots.right = undefined
+}
+
+/** What is held, granted and known of others' grants, a line each, for people. */
+export function describe(core: Core, leases: Leases): string[] {
+  const left = (untilMs: number): string => `${Math.round(untilMs - core.nowMs)} ms`
+  const lines: string[] = []
+  for (const side of ['left', 'right'] as const) {
+    const held = leases.held[side]
+    if (held !== undefined) lines.push(`held from ${held.from.id} on the ${side}: ${left(held.untilMs)}`)
+    const slot = leases.slots[side]
+    if (slot !== undefined) lines.push(`turn of ${slot.id} on the ${side}: ${left(slot.untilMs)}`)
+  }
+  for (const { node, untilMs } of leases.granted.values()) lines.push(`granted to ${node.id}: ${left(Math.max(untilMs.left, untilMs.right))}`)
+  for (const told of leases.told) lines.push(`told of ${told.node.id} by ${told.by}: ${left(told.untilMs)} ${told.beyond ?? 'between'}`)
+  return lines
 }
 
 function forgetExpired(core: Core, leases: Leases): void {

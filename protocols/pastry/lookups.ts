@@ -110,6 +110,16 @@ export function onLookupRetry(
   originate(core, routing, hooks, transit)
 }
 
+/** One of our own messages is not worth waiting for any more. Returns what it was for. */
+export function giveUp(core: Core, lookups: Lookups, routing: Routing, transit: Transit): Purpose | undefined {
+  const lookup = lookups.open.get(transit.route.request)
+  if (lookup === undefined) return undefined
+  lookups.open.delete(lookup.request)
+  core.agenda.cancel(lookup.entry)
+  finish(core, routing, transit)
+  return lookup.purpose
+}
+
 /** An answer to one of our own messages: closes it. Joins and healing are the caller's to go on with. */
 export function close(core: Core, lookups: Lookups, transit: Transit, answer: Answer): Lookup | undefined {
   const lookup = lookups.open.get(transit.route.request)

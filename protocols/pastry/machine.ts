@@ -36,6 +36,8 @@ export interface PastryView {
   readonly isLeased: boolean
   /** Whether this node answers for the key just now. */
   owns(key: Key): boolean
+  /** Leases held and granted, with the milliseconds that are left, in words. */
+  readonly leases: readonly string[]
   /** Sizes of everything that could grow. */
   readonly sizes: Readonly<Record<string, number>>
   /** How often a table entry is probed just now. */
@@ -104,7 +106,14 @@ function makeHooks(core: Core, parts: Parts): RoutingHooks {
     answered: (transit, peer, answer) => { onAnswered(core, parts, transit, peer, answer) },
     passing: (transit, answer) => lookups.passing(core, transit, answer),
     doubt: (transit, answer) => lookups.doubt(core, transit, answer),
-    refusedJoin: (peer) => { joining.onRefused(core, parts.join, peer) },
+    firstHopFailed: (transit, peer, refused) => {
+      const purpose = lookups.giveUp(core, parts.lookups, parts.routing, transit)
+      if (purpose === 'heal') parts.partition.isAsking = false
+      if (purpose !== 'join') return
+      parts.join.isAsking = false
+      if (refused) joining.onRefused(core, parts.join, peer)
+      else later(core, 1, { do: 'joinRetry' })
+    },
     suspect: (peer) => {
       if (peer.isLeaf || peer.inTable) probing.probe(core, parts.probing, peer, 'ping')
     },
@@ -250,6 +259,7 @@ function run(core: Core, parts: Parts, hooks: RoutingHooks, task: Task): void {
     case 'hopTimeout': return routing.onHopTimeout(core, parts.routing, hooks, task.hop)
     case 'lookupRetry': return onLookupRetry(core, parts, hooks, task.request)
     case 'parked': return routing.onParkedTimer(core, parts.routing, hooks)
+    case 'joinRetry': return stepJoin(core, parts, hooks, true)
     case 'leaseRetry': return leasing.renewLeases(core, parts.leases)
     default: return runPeriodic(core, parts, hooks, task.do)
   }
@@ -367,6 +377,7 @@ function viewOf(core: Core, parts: Parts): PastryView {
     state: core.state, left: core.leafSet.left, right: core.leafSet.right, table: core.table,
     isLeased: core.state === 'ready' && leasing.isLeased(core, parts.leases), tableProbeMs: repair.tableProbeMs(core),
     owns: (key) => leasing.owns(core, parts.leases, placed(key)),
+    get leases() { return leasing.describe(core, parts.leases) },
     get sizes() {
       return {
         peers: core.peers.size, leaves: core.leafSet.members.size, table: core.table.size, agenda: core.agenda.size,

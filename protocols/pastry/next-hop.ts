@@ -15,27 +15,17 @@ export interface NextHop { readonly peer: Peer, readonly near: boolean }
  * @returns `undefined` if this node is the best one.
  */
 export function nextHop(core: Core, key: Placed, near: boolean, may: (peer: Peer) => boolean): NextHop | undefined {
-  const covered = coversKey(core, key)
-  if (near || covered) {
+  if (core.leafSet.covers(key)) {
     const leaf = core.leafSet.nearest(key, may)
-    if (covered || leaf !== undefined) return leaf === undefined ? undefined : { peer: leaf, near: true }
-    return nearestKnown(core, key, may)
+    return leaf === undefined ? undefined : { peer: leaf, near: true }
   }
+  if (near) return nearestKnown(core, key, may)
   const prefix = sharedPrefix(core.self.id, key.id)
   for (const peer of core.table.slot(prefix, digitAt(key.id, prefix))) {
     if (may(peer)) return { peer, near: false }
   }
   const better = bestKnown(core, key, may, prefix)
   return better === undefined ? nearestKnown(core, key, may) : { peer: better, near: false }
-}
-
-/** Whether the nearest node of all is a leaf or ourselves. */
-function coversKey(core: Core, key: Placed): boolean {
-  if (!core.leafSet.covers(key)) return false
-  if (!core.leafSet.overlaps) return true
-  // The sides also overlap when most leaves died at once; a node beyond them shows that they are not everybody.
-  for (const peer of core.table.primaries()) if (!peer.isLeaf && !peer.suspect) return false
-  return true
 }
 
 /** The rare case: a node that shares as much of the key and is nearer to it. */

@@ -69,8 +69,8 @@ export interface RoutingHooks {
   passing(transit: Transit, answer: Answer): Answer
   /** Why the answer cannot be true, if we know. */
   doubt(transit: Transit, answer: Answer): string | undefined
-  /** The peer refused one of our own joins: it is not ready itself. */
-  refusedJoin(peer: Peer): void
+  /** The first hop of our own join or healing refused it, or stayed silent. */
+  firstHopFailed(transit: Transit, peer: Peer, refused: boolean): void
   /** The peer did not acknowledge: see whether it lives. */
   suspect(peer: Peer): void
 }
@@ -191,12 +191,16 @@ export function onHopTimeout(core: Core, routing: Routing, hooks: RoutingHooks, 
     peer.suspect = true
     hooks.suspect(peer)
   }
-  reroute(core, routing, hooks, transit)
+  reroute(core, routing, hooks, transit, peer, false)
 }
 
-function reroute(core: Core, routing: Routing, hooks: RoutingHooks, transit: Transit): void {
+function reroute(
+  core: Core, routing: Routing, hooks: RoutingHooks, transit: Transit, failed: Peer, refused: boolean,
+): void {
   if (transit.isDone || transit.untilMs <= core.nowMs) return
-  if (transit.from === undefined && transit.route.purpose !== 'lookup') return
+  if (transit.from === undefined && transit.route.purpose !== 'lookup') {
+    return hooks.firstHopFailed(transit, failed, refused)
+  }
   follow(core, routing, hooks, transit)
 }
 
@@ -228,8 +232,7 @@ export function onNack(core: Core, routing: Routing, hooks: RoutingHooks, peer: 
   acknowledge(core, sent)
   forget(core, routing, hop)
   sent.transit.tried.add(peer.id)
-  if (sent.transit.from === undefined && sent.transit.route.purpose !== 'lookup') hooks.refusedJoin(peer)
-  reroute(core, routing, hooks, sent.transit)
+  reroute(core, routing, hooks, sent.transit, peer, true)
 }
 
 /** Answers a message that arrived here, towards the node that it came from. */
@@ -272,7 +275,7 @@ export function onAnswer(core: Core, routing: Routing, hooks: RoutingHooks, peer
   if (doubt !== undefined) {
     dropped(core, doubt, peer)
     transit.tried.add(peer.id)
-    return reroute(core, routing, hooks, transit)
+    return reroute(core, routing, hooks, transit, peer, false)
   }
   finish(core, routing, transit)
   if (transit.from === undefined) return hooks.answered(transit, peer, answer)
@@ -333,7 +336,7 @@ export function rerouteFrom(core: Core, routing: Routing, hooks: RoutingHooks, p
     core.agenda.cancel(sent.entry)
     sent.transit.tried.add(peer.id)
     forget(core, routing, hop)
-    reroute(core, routing, hooks, sent.transit)
+    reroute(core, routing, hooks, sent.transit, peer, false)
   }
 }
 

@@ -138,6 +138,11 @@ export function anyReady(world: World): SimNode {
   return world.nodes.find((node) => node.isUp) ?? world.nodes[0]!
 }
 
+/** What a newcomer knows of the ring: five nodes that were ready when it came. */
+export function bootstraps(world: World): SimNode[] {
+  return [...new Set(Array.from({ length: 5 }, () => anyReady(world)))]
+}
+
 /** Lets the world grow to `count` nodes, the later ones faster, and waits until `isDone`. */
 export function grow(world: World, count: number, isDone: () => boolean, withinMs = 600_000): boolean {
   if (world.nodes.length === 0) world.add([])
@@ -145,7 +150,7 @@ export function grow(world: World, count: number, isDone: () => boolean, withinM
   for (let index = world.nodes.length; index < count; index++) {
     // A ring can take about one joiner per gap at a time: a share of its size each second is safe.
     atMs += 1_000 / Math.max(1, index / 12)
-    world.at(atMs, () => { world.add([anyReady(world)]) })
+    world.at(atMs, () => { world.add(bootstraps(world)) })
   }
   world.run(atMs - world.nowMs + 1)
   return world.runUntil(isDone, withinMs, 2_000)
@@ -174,7 +179,7 @@ export class Churn {
       if (!this.#isOn || !node.isUp) return
       this.deaths++
       this.#world.kill(node)
-      this.#live(this.#world.add([anyReady(this.#world)]))
+      this.#live(this.#world.add(bootstraps(this.#world)))
     })
   }
 }
