@@ -1,0 +1,149 @@
+/**
+ * Repair by the clock, never in haste (Bamboo: reacting at once feeds on itself when the network is slow):
+ * leaf sets are swapped, table rows and random slots improved, and entries probed as often as churn asks.
+ */
+import { DIGIT_VALUES, digitAt, sharedPrefix } from '../ids.ts'
+import type { Key, OverlayId } from '../ids.ts'
+import { failedLately, know, send, tellWarmth } from './core.ts'
+import type { Core } from './core.ts'
+import { FINGERPRINTS_MAX, fingerprint } from './messages.ts'
+import type { Message, NodeRef, RowEntry } from './messages.ts'
+import type { Peer } from './peers.ts'
+import { probe } from './probing.ts'
+import type { Probing } from './probing.ts'
+
+/** Time between two looks at which entries are due for a probe. */
+export const TABLE_TICK_MS = 5_000
+/** Entries probed at one look. */
+const PROBES_PER_TICK = 6
+/** Time after which half of what was seen of churn is forgotten. */
+const CHURN_HALF_LIFE_MS = 600_000
+/** Before anything was seen, sessions are taken to last an hour on average, with the weight of two failures. */
+const CHURN_PRIOR = { failures: 2, sessionMs: 3_600_000 }
+
+/** Swaps leaf sets with one random leaf. */
+export function swap(core: Core, probing: Probing): void {
+  const leaf = pick(core, [...core.leafSet.members.values()])
+  if (leaf !== undefined) probe(core, probing, leaf, 'leaf')
+}
+
+function pick<T>(core: Core, items: readonly T[]): T | undefined {
+  return items[core.random.below(Math.max(1, items.length))]
+}
+
+/** Failures per peer and millisecond, as seen lately. */
+export function failureRate(core: Core): number {
+  const { failures, sessionMs } = CHURN_PRIOR
+  return (core.failures + failures) / (core.peerMs + failures * sessionMs)
+}
+
+/**
+ * Time between two probes of an entry for which at most `rawLossTarget` of the hops meet a dead one:
+ * a hop fails with 1 - (1 - e^-Tu) / Tu, about Tu / 2 (Castro et al. 2004, 4.1).
+ */
+export function tableProbeMs(core: Core): number {
+  const { rawLossTarget, tableProbeMsMin, tableProbeMsMax } = core.config
+  return Math.min(tableProbeMsMax, Math.max(tableProbeMsMin, 2 * rawLossTarget / failureRate(core)))
+}
+
+/** Probes primaries of the table that were silent for too long; whatever they sent counts as a sign of life. */
+export function probeTable(core: Core, probing: Probing): void {
+  const fade = 0.5 ** (TABLE_TICK_MS / CHURN_HALF_LIFE_MS)
+  core.failures *= fade
+  core.peerMs = core.peerMs * fade + TABLE_TICK_MS * (core.leafSet.members.size + core.table.size / 2)
+  const periodMs = tableProbeMs(core)
+  let left = PROBES_PER_TICK
+  for (const peer of core.table.primaries()) {
+    if (left === 0) return
+    if (core.nowMs - peer.heardMs < periodMs || peer.isLeaf && core.nowMs - peer.heardMs < 2 * periodMs) continue
+    probe(core, probing, peer, 'ping')
+    left--
+  }
+}
+
+/** Local tuning: asks a random member of a random row for its row. */
+export function tuneLocally(core: Core): void {
+  if (core.table.rowCount === 0) return
+  const row = core.random.below(core.table.rowCount)
+  const peer = pick(core, [...core.table.row(row)].filter((one) => !one.suspect && one.linked))
+  if (peer !== undefined) askRow(core, peer, row)
+}
+
+/** Constrained gossip: a new node asks some members of its first rows for theirs. */
+export function gossip(core: Core): void {
+  for (let row = 0; row < Math.min(core.config.gossipRows, core.table.rowCount); row++) {
+    const nearest = [...core.table.row(row)].filter((peer) => !peer.suspect && peer.rttMs > 0)
+      .sort((a, b) => a.rttMs - b.rttMs)
+    for (const peer of nearest.slice(0, core.config.gossipMembersMax)) askRow(core, peer, row)
+  }
+}
+
+function askRow(core: Core, peer: Peer, row: number): void {
+  const salt = core.random.u32()
+  const fingerprints = [...core.table.row(row)].slice(0, FINGERPRINTS_MAX).map((entry) => fingerprint(entry.id, salt))
+  send(core, peer, { type: 'rowRequest', row, salt, fingerprints })
+}
+
+/** Somebody asks for a row that it shares with us: the nearest of each slot that it lacks. */
+export function onRowRequest(core: Core, peer: Peer, message: Extract<Message, { type: 'rowRequest' }>): void {
+  const known = new Set(message.fingerprints)
+  const entries: RowEntry[] = []
+  for (const entry of core.table.row(message.row)) {
+    if (entries.length >= FINGERPRINTS_MAX / 2 || entry.id === peer.id || entry.suspect) continue
+    if (core.table.slot(message.row, entry.column)[0] !== entry) continue
+    if (known.has(fingerprint(entry.id, message.salt))) continue
+    entries.push({ ref: entry.ref, rttMs: Math.min(65_535, Math.round(entry.rttMs)) })
+  }
+  if (entries.length > 0) send(core, peer, { type: 'rowReply', row: message.row, entries })
+}
+
+/** Another node's row: those of its entries that may be nearer than ours are measured. */
+export function onRowReply(
+  core: Core, probing: Probing, peer: Peer, message: Extract<Message, { type: 'rowReply' }>,
+): void {
+  for (const { ref, rttMs } of message.entries) {
+    // By the triangle inequality nobody is nearer to us than the difference of the two round trips.
+    const leastMs = peer.rttMs === 0 || rttMs === 0 ? 0 : Math.abs(peer.rttMs - rttMs)
+    consider(core, probing, ref, leastMs)
+  }
+}
+
+/** Measures a node that was heard of if its slot has room, or it may be nearer than the slot's first. */
+export function consider(core: Core, probing: Probing, ref: NodeRef, leastMs: number): void {
+  if (ref.id === core.self.id || failedLately(core, ref.id)) return
+  const known = core.peers.get(ref.id)
+  if (known !== undefined && (known.inTable || known.rttMs > 0 && !known.isRough && !known.isLeaf)) return
+  const row = sharedPrefix(core.self.id, ref.id)
+  const [primary] = core.table.slot(row, digitAt(ref.id, row))
+  if (primary !== undefined && primary.rttMs > 0 && leastMs >= primary.rttMs) return
+  if (probing.probes.size < core.config.probesMax) probe(core, probing, know(core, ref), 'ping')
+}
+
+/** Global tuning: a key in an empty slot of the rows in use, or else in a random one. */
+export function keyForTuning(core: Core): Key | undefined {
+  const rows = core.table.rowCount
+  if (rows === 0 || !core.leafSet.isFull) return undefined
+  const row = core.random.below(rows)
+  const own = digitAt(core.self.id, row)
+  const empty: number[] = []
+  for (let column = 0; column < DIGIT_VALUES; column++) {
+    if (column !== own && core.table.slot(row, column).length === 0) empty.push(column)
+  }
+  const column = pick(core, empty) ?? (own + 1 + core.random.below(DIGIT_VALUES - 1)) % DIGIT_VALUES
+  let key = core.self.id.slice(0, row) + column.toString(16)
+  while (key.length < 32) key += core.random.below(DIGIT_VALUES).toString(16)
+  return key as Key
+}
+
+/** The primary of a slot failed: the next candidate is made sure of, and kept warm from now on. */
+export function promote(core: Core, probing: Probing, lost: Peer): void {
+  const [next] = core.table.slot(lost.row, lost.column)
+  if (next === undefined) return
+  tellWarmth(core, next)
+  if (core.nowMs - next.heardMs > TABLE_TICK_MS) probe(core, probing, next, 'ping')
+}
+
+/** Announces a failure to the leaves. */
+export function announceFailure(core: Core, id: OverlayId): void {
+  for (const leaf of core.leafSet.members.values()) send(core, leaf, { type: 'failed', ids: [id] })
+}
