@@ -16,6 +16,8 @@ import { RoutingTable } from './routing-table.ts'
 export type PastryCommand =
   /** Join the ring that any of `bootstraps` is in; without any, found one. */
   | { readonly kind: 'start', readonly bootstraps: readonly NodeRef[] }
+  /** These nodes are of our network: if their ring is another one, the rings are to become one. */
+  | { readonly kind: 'meet', readonly nodes: readonly NodeRef[] }
   /** Give the leases up and tell the leaves. */
   | { readonly kind: 'leave' }
   /** Our own addresses changed. */
@@ -57,7 +59,7 @@ export type Task =
   | { readonly do: 'hopTimeout', readonly hop: number }
   | { readonly do: 'lookupRetry', readonly request: number }
   | { readonly do: 'leaseTimeout', readonly id: OverlayId }
-  | { readonly do: 'leases' | 'leaseRetry' | 'joinRetry' | 'swap' | 'localTuning' | 'globalTuning' | 'tableProbe' | 'heal' | 'join' | 'parked' }
+  | { readonly do: 'leases' | 'leaseRetry' | 'joinRetry' | 'swap' | 'localTuning' | 'globalTuning' | 'tableProbe' | 'heal' | 'meet' | 'join' | 'parked' }
 
 /** The shared state. Its parts (probes, leases, routes) are kept by the files that are named so. */
 export interface Core {

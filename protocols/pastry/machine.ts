@@ -56,6 +56,9 @@ export type PastryInput = Input<PastryCommand, Message, NodeRef>
 /** The one timer that a machine has. */
 export const TIMER = 'next'
 
+/** Time between two questions to nodes that were met; ours. */
+const MEET_RETRY_MS = 500
+
 /** A machine for one node; it does nothing until it is told to `start`. */
 export function makePastry(options: PastryOptions): PastryMachine {
   const core = makeCore(options.ref, options.seed, pastryConfig(options.config))
@@ -158,6 +161,11 @@ function command(core: Core, parts: Parts, hooks: RoutingHooks, given: PastryCom
       later(core, random.jitter(config.healMs), { do: 'heal' })
       return
     }
+    case 'meet':
+      if (core.state === 'dead') return
+      joining.onBootstraps(core, parts.join, given.nodes)
+      partitions.meet(core, parts.partition, given.nodes)
+      return later(core, 1, { do: 'meet' })
     case 'leave':
       if (core.state === 'dead') return
       lookups.sayLeave(core)
@@ -260,6 +268,7 @@ function run(core: Core, parts: Parts, hooks: RoutingHooks, task: Task): void {
     case 'lookupRetry': return onLookupRetry(core, parts, hooks, task.request)
     case 'parked': return routing.onParkedTimer(core, parts.routing, hooks)
     case 'joinRetry': return stepJoin(core, parts, hooks, true)
+    case 'meet': return askMet(core, parts, hooks)
     case 'leaseRetry': return leasing.renewLeases(core, parts.leases)
     default: return runPeriodic(core, parts, hooks, task.do)
   }
@@ -318,6 +327,17 @@ function askRing(core: Core, parts: Parts, hooks: RoutingHooks, purpose: 'join' 
   lookups.ask(core, parts.lookups, parts.routing, hooks, {
     id: 0, key: joining.joinKey(core), purpose, timeoutMs: 3 * core.config.coldTimeoutMs, first,
   })
+}
+
+/** Asks through a node that was met and not asked before whether its ring is ours; one after the other. */
+function askMet(core: Core, parts: Parts, hooks: RoutingHooks): void {
+  if (!partitions.hasFresh(core, parts.partition)) return
+  const through = partitions.healThrough(core, parts.partition)
+  if (through !== undefined) {
+    parts.partition.isAsking = true
+    askRing(core, parts, hooks, 'heal', through)
+  }
+  if (partitions.hasFresh(core, parts.partition)) later(core, MEET_RETRY_MS, { do: 'meet' })
 }
 
 function stepJoin(core: Core, parts: Parts, hooks: RoutingHooks, isTimer: boolean): void {

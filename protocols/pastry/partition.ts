@@ -12,7 +12,7 @@ import type { Peer } from './peers.ts'
 import { hint } from './probing.ts'
 import type { Probing } from './probing.ts'
 
-interface Gone { readonly ref: NodeRef, readonly sinceMs: number, readonly isBootstrap: boolean }
+interface Gone { readonly ref: NodeRef, readonly sinceMs: number, readonly isBootstrap: boolean, isFresh?: boolean }
 
 /** The peers through which another ring may be found. */
 export interface Partition {
@@ -30,6 +30,23 @@ export function rememberBootstraps(core: Core, partition: Partition, bootstraps:
   for (const ref of bootstraps.slice(0, core.config.gonePeersMax / 2)) {
     if (ref.id !== core.self.id) partition.gone.set(ref.id, { ref, sinceMs: core.nowMs, isBootstrap: true })
   }
+}
+
+/** Nodes of our network that may be of another ring: remembered as bootstraps are, and asked first. */
+export function meet(core: Core, partition: Partition, nodes: readonly NodeRef[]): void {
+  for (const ref of nodes.slice(0, core.config.gonePeersMax / 2)) {
+    if (ref.id === core.self.id || core.leafSet.members.has(ref.id)) continue
+    partition.gone.delete(ref.id)
+    partition.gone.set(ref.id, { ref, sinceMs: core.nowMs, isBootstrap: true, isFresh: true })
+  }
+  const bootstraps = [...partition.gone].filter(([, gone]) => gone.isBootstrap)
+  for (const [id] of bootstraps.slice(0, -core.config.gonePeersMax / 2)) partition.gone.delete(id)
+}
+
+/** Whether somebody was met whose ring was not asked for yet. */
+export function hasFresh(core: Core, partition: Partition): boolean {
+  for (const [id, gone] of partition.gone) if (gone.isFresh === true && !core.leafSet.members.has(id)) return true
+  return false
 }
 
 /** A peer that was lost without a word, and had been part of the ring. */
@@ -56,6 +73,11 @@ export function healThrough(core: Core, partition: Partition): Peer | undefined 
   for (const [id, gone] of partition.gone) {
     if (!gone.isBootstrap && core.nowMs - gone.sinceMs > core.config.goneMemoryMs) partition.gone.delete(id)
     else if (!core.leafSet.members.has(id)) candidates.push(gone)
+  }
+  const fresh = candidates.find((gone) => gone.isFresh === true)
+  if (fresh !== undefined) {
+    fresh.isFresh = false
+    return know(core, fresh.ref)
   }
   // Bootstraps are mostly on our own ring: they are asked less often, but by a small ring always.
   if (candidates.every((gone) => gone.isBootstrap) && core.leafSet.isFull && core.random.below(5) > 0) return undefined
