@@ -1,0 +1,52 @@
+/** The peer store's keep-alive tags of the nodes whose links are to stay. */
+import { KEEP_ALIVE, type PeerStore } from '@libp2p/interface'
+import type { OverlayId } from '../../protocols/ids.ts'
+import type { NodeRef } from '../../protocols/pastry/messages.ts'
+import { peerInfoOf } from './pastry-peers.ts'
+
+/** Peers with this tag are dialled again by libp2p when their connection is lost, and when it starts. */
+export const KEEP_ALIVE_TAG = `${KEEP_ALIVE}-pastry`
+/** Weight when libp2p has too many connections; untagged ones, at 0, are closed first. */
+const TAG_VALUE = 50
+
+/** Writes tags one after the other, the last wish for a peer only. */
+export class KeepAliveTags {
+  readonly #peerStore: PeerStore
+  readonly #failed: (error: unknown) => void
+  readonly #wishes = new Map<OverlayId, { readonly ref: NodeRef, readonly isWarm: boolean }>()
+  readonly #tagged = new Set<OverlayId>()
+  #isWriting = false
+
+  constructor(peerStore: PeerStore, failed: (error: unknown) => void) {
+    this.#peerStore = peerStore
+    this.#failed = failed
+  }
+
+  /** From now on the link to the node is to stay, or not. `isTagged`: it has a tag that we did not write. */
+  set(ref: NodeRef, isWarm: boolean, isTagged = false): void {
+    if (isTagged) this.#tagged.add(ref.id)
+    if (this.#wishes.get(ref.id) === undefined && this.#tagged.has(ref.id) === isWarm) return
+    this.#wishes.set(ref.id, { ref, isWarm })
+    if (!this.#isWriting) void this.#write()
+  }
+
+  async #write(): Promise<void> {
+    this.#isWriting = true
+    for (let [wish] = this.#wishes; wish !== undefined; [wish] = this.#wishes) {
+      const [id, { ref, isWarm }] = wish
+      this.#wishes.delete(id)
+      const peer = peerInfoOf(ref)
+      if (peer === undefined || this.#tagged.has(id) === isWarm) continue
+      try {
+        await this.#peerStore.merge(peer.id, {
+          tags: { [KEEP_ALIVE_TAG]: isWarm ? { value: TAG_VALUE } : undefined },
+        })
+        if (isWarm) this.#tagged.add(id)
+        else this.#tagged.delete(id)
+      } catch (error) {
+        this.#failed(error)
+      }
+    }
+    this.#isWriting = false
+  }
+}
