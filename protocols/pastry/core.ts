@@ -146,10 +146,10 @@ function forgetOne(core: Core): void {
   }
 }
 
-/** Forgets peers that have had no role and were silent for a minute. */
+/** Forgets peers that have neither a role nor a link. */
 export function forgetIdle(core: Core): void {
   for (const peer of core.peers.values()) {
-    if (!peer.isLeaf && !peer.inTable && !(core.nowMs - peer.heardMs < 60_000)) core.peers.delete(peer.id)
+    if (!peer.isLeaf && !peer.inTable && !peer.linked) core.peers.delete(peer.id)
   }
   for (const [id, atMs] of core.failedMs) {
     if (core.nowMs - atMs > core.config.failedMemoryMs) core.failedMs.delete(id)

@@ -30,12 +30,14 @@ export interface Join {
   /** When it got to `ok`, to start over if no lease comes. */
   okMs: number
   isAnnounced: boolean
+  /** Rounds of gossip since it was ready. */
+  tuningRounds: number
 }
 
 /** Not started. */
 export function makeJoin(): Join {
   return {
-    bootstraps: [], nextBootstrap: 0, asked: 0, startedMs: 0, aloneAtMs: Infinity, isAsking: false, isInformed: false, okMs: 0, isAnnounced: false,
+    bootstraps: [], nextBootstrap: 0, asked: 0, startedMs: 0, aloneAtMs: Infinity, isAsking: false, isInformed: false, okMs: 0, isAnnounced: false, tuningRounds: 0,
   }
 }
 

@@ -4,7 +4,7 @@ import type { Key, OverlayId } from '../ids.ts'
 import type { Input, Machine } from '../machine.ts'
 import type { PastryConfig } from './config.ts'
 import { pastryConfig } from './config.ts'
-import { adopt, dropped, forgetIdle, know, lose, makeCore, send, setState, stateOf } from './core.ts'
+import { adopt, dropped, forgetIdle, know, lose, makeCore, setState } from './core.ts'
 import type { Core, PastryCommand, PastryEffect, PastryEvent, Task } from './core.ts'
 import * as joining from './join.ts'
 import * as leasing from './lease.ts'
@@ -155,7 +155,7 @@ function command(core: Core, parts: Parts, hooks: RoutingHooks, given: PastryCom
       later(core, 1, { do: 'join' })
       later(core, random.jitter(config.leaseRenewMs), { do: 'leases' })
       later(core, random.jitter(config.swapMs), { do: 'swap' })
-      later(core, random.jitter(config.localTuningMs), { do: 'localTuning' })
+      later(core, random.jitter(config.gossipMs), { do: 'localTuning' })
       later(core, random.jitter(config.globalTuningMs), { do: 'globalTuning' })
       later(core, random.jitter(repair.TABLE_TICK_MS), { do: 'tableProbe' })
       later(core, random.jitter(config.healMs), { do: 'heal' })
@@ -199,8 +199,8 @@ function receive(core: Core, parts: Parts, hooks: RoutingHooks, from: NodeRef, m
   heard(core, parts, peer)
   switch (message.type) {
     case 'ping':
-      noteState(core, peer, message.state)
-      return send(core, peer, { type: 'pong', nonce: message.nonce, state: stateOf(core) })
+      peer.state = message.state
+      return probing.onPing(core, parts.probing, peer, message)
     case 'pong':
       noteState(core, peer, message.state)
       return probing.onPong(core, parts.probing, peer, message)
@@ -248,6 +248,7 @@ function receive(core: Core, parts: Parts, hooks: RoutingHooks, from: NodeRef, m
 
 function heard(core: Core, parts: Parts, peer: Peer): void {
   peer.heardMs = core.nowMs
+  peer.linked = true
   core.failedMs.delete(peer.id)
   partitions.forgetGone(parts.partition, peer.id)
   if (!peer.suspect) return
@@ -290,8 +291,11 @@ function runPeriodic(
       routing.forgetOld(core, parts.routing)
       return later(core, random.jitter(config.swapMs), task)
     case 'localTuning':
-      repair.tuneLocally(core)
-      return later(core, random.jitter(config.localTuningMs), task)
+      if (core.state === 'ready') {
+        repair.tuneLocally(core)
+        parts.join.tuningRounds++
+      }
+      return later(core, random.jitter(repair.tuningMs(core, parts.join.tuningRounds)), task)
     case 'globalTuning': {
       const key = core.state === 'ready' ? repair.keyForTuning(core) : undefined
       if (key !== undefined) askSelf(core, parts, hooks, key)
@@ -386,7 +390,6 @@ function settle(core: Core, parts: Parts, hooks: RoutingHooks): void {
     if (core.state === 'ready' && !parts.join.isAnnounced) {
       joining.announce(core, parts.join)
       leasing.confirmLeases(core, parts.leases)
-      repair.gossip(core)
     }
     routing.unpark(core, parts.routing, hooks)
   }

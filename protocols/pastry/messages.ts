@@ -97,7 +97,8 @@ export interface Answer {
 
 /** Every message of the overlay. */
 export type Message =
-  | { readonly type: 'ping', readonly nonce: number, readonly state: State }
+  /** `rttMs` is what the sender takes the round trip to be, 0 if it does not know: one measures for both. */
+  | { readonly type: 'ping', readonly nonce: number, readonly state: State, readonly rttMs: number }
   | { readonly type: 'pong', readonly nonce: number, readonly state: State }
   | Route | Answer
   | { readonly type: 'ack', readonly hop: number }
@@ -157,7 +158,8 @@ export function encode(message: Message): Uint8Array {
   const out = new Writer(256)
   out.u8(PASTRY_VERSION).u8(TYPES.indexOf(message.type))
   switch (message.type) {
-    case 'ping': case 'pong': out.u32(message.nonce).u8(STATES.indexOf(message.state)); break
+    case 'ping': out.u32(message.nonce).u8(STATES.indexOf(message.state)).u16(message.rttMs); break
+    case 'pong': out.u32(message.nonce).u8(STATES.indexOf(message.state)); break
     case 'ack': out.u32(message.hop); break
     case 'nack': out.u32(message.hop).u8(REFUSALS.indexOf(message.reason)); break
     case 'route': writeRoute(out, message); break
@@ -210,7 +212,8 @@ export function encode(message: Message): Uint8Array {
 export function encodedBytes(message: Message): number {
   switch (message.type) {
     case 'ack': return 6
-    case 'ping': case 'pong': case 'nack': return 7
+    case 'pong': case 'nack': return 7
+    case 'ping': return 9
     case 'route': return 37 + refBytes(message.joiner) + message.payload.length
     case 'answer':
       return 49 + refsBytes(message.references) + refBytes(message.root) + 18 * message.trace.length
@@ -242,7 +245,8 @@ export function decode(bytes: Uint8Array): Decoded {
 
 function read(input: Reader, type: Message['type']): Message {
   switch (type) {
-    case 'ping': case 'pong': return { type, nonce: input.u32(), state: readOne(input, STATES) }
+    case 'ping': return { type, nonce: input.u32(), state: readOne(input, STATES), rttMs: input.u16() }
+    case 'pong': return { type, nonce: input.u32(), state: readOne(input, STATES) }
     case 'ack': return { type, hop: input.u32() }
     case 'nack': return { type, hop: input.u32(), reason: readOne(input, REFUSALS) }
     case 'route': return readRoute(input)

@@ -18,6 +18,8 @@ export interface Peer extends Placed<OverlayId> {
   heardMs: number
   /** When it last told us its leaves, in ms; -Infinity before. */
   leavesMs: number
+  /** When it was last asked for each of the first rows, in ms. */
+  askedMs: number[]
   /** Whether a link to it is up. */
   linked: boolean
   /** A message to it went unanswered and nothing was heard since: routes avoid it. */
@@ -41,7 +43,7 @@ export function makePeer(self: OverlayId, ref: NodeRef, config: PastryConfig): P
   const row = sharedPrefix(self, ref.id)
   return {
     ref, id: ref.id, position: positionOf(ref.id), row, column: digitAt(ref.id, Math.min(row, 31)),
-    state: undefined, heardMs: -Infinity, leavesMs: -Infinity, linked: false, suspect: false, isLeaf: false, inTable: false,
+    state: undefined, heardMs: -Infinity, leavesMs: -Infinity, askedMs: [-1e9, -1e9, -1e9, -1e9], linked: false, suspect: false, isLeaf: false, inTable: false,
     rttMs: 0, deviationMs: 0, isRough: false,
     allowance: config.messagesBurstMax, allowanceJoins: 3 * config.joinsPerSecondMax, allowanceMs: -1,
   }

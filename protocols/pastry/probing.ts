@@ -7,7 +7,7 @@ import type { Core, Task } from './core.ts'
 import { LeafSet } from './leaf-set.ts'
 import { FAILED_MAX, fingerprint } from './messages.ts'
 import type { LeafDigest, Message, NodeRef } from './messages.ts'
-import { measured, timeoutMs } from './peers.ts'
+import { isMember, measured, timeoutMs } from './peers.ts'
 import type { Peer } from './peers.ts'
 
 /** What is asked: only for a sign of life and the round trip, or for the leaf set as well. */
@@ -46,6 +46,13 @@ export function isProbingLeaves(probing: Probing): boolean {
   return false
 }
 
+/** Whether somebody who is not a leaf may become one soon. */
+function expectsLeaves(probing: Probing): boolean {
+  if (probing.hints.size > 0) return true
+  for (const probe of probing.probes.values()) if (probe.kind === 'leaf' && !probe.peer.isLeaf) return true
+  return false
+}
+
 /** Asks a peer; one that is being asked already is not asked twice, but for its leaves if now they are wanted. */
 export function probe(core: Core, probing: Probing, peer: Peer, kind: ProbeKind, announced = false): void {
   const running = probing.probes.get(peer.id)
@@ -76,7 +83,8 @@ function sendProbe(core: Core, probing: Probing, running: Probe): void {
   const patience = Math.min(core.config.coldTimeoutMs, base * 2 ** (running.tries - 1))
   running.entry = core.agenda.add(core.nowMs + patience, { do: 'probeTimeout', id: peer.id })
   if (running.kind === 'ping') {
-    send(core, peer, { type: 'ping', nonce: running.nonce, state: stateOf(core) })
+    const rttMs = Math.min(65_535, Math.round(peer.rttMs))
+    send(core, peer, { type: 'ping', nonce: running.nonce, state: stateOf(core), rttMs })
     return
   }
   const { digest, ids } = digestOf(core, probing)
@@ -116,6 +124,19 @@ function endProbe(core: Core, probing: Probing, id: OverlayId): Probe | undefine
 /** The peer is gone for good: no more waiting for its answer. */
 export function forgetProbe(core: Core, probing: Probing, id: OverlayId): void {
   endProbe(core, probing, id)
+}
+
+/** A ping: answers, and takes over the round trip that the other side measured, to be checked if it matters. */
+export function onPing(core: Core, probing: Probing, peer: Peer, message: Extract<Message, { type: 'ping' }>): void {
+  send(core, peer, { type: 'pong', nonce: message.nonce, state: stateOf(core) })
+  if (peer.rttMs === 0 && message.rttMs > 0) {
+    peer.rttMs = message.rttMs
+    peer.deviationMs = message.rttMs / 2
+    peer.isRough = true
+    const [primary] = core.table.slot(peer.row, peer.column)
+    if (isMember(peer) && (primary === undefined || peer.rttMs < primary.rttMs)) probe(core, probing, peer, 'ping')
+  }
+  adopt(core, peer)
 }
 
 /** An answer to a ping. */
@@ -186,11 +207,11 @@ export function onLeafReply(
     if (running === undefined) dropped(core, 'unexpectedLeafReply', peer)
     return
   }
-  takeSample(core, probing, peer, running)
   peer.leavesMs = core.nowMs
   adopt(core, peer)
   hint(core, probing, message.references)
   endProbe(core, probing, peer.id)
+  takeSample(core, probing, peer, running)
   if (message.wanted === 0) return
   const references: NodeRef[] = []
   running.sentIds.forEach((id, index) => {
@@ -238,7 +259,7 @@ function leavesToBe(core: Core, probing: Probing): LeafSet<Placed<OverlayId>> {
 /** Our leaf set in short, and the ids in the order of its fingerprints. */
 function digestOf(core: Core, probing: Probing): { digest: LeafDigest, ids: OverlayId[] } {
   const salt = core.random.u32()
-  const leaves = leavesToBe(core, probing)
+  const leaves: LeafSet<Placed<OverlayId>> = expectsLeaves(probing) ? leavesToBe(core, probing) : core.leafSet
   const ids = leaves.inOrder().map((leaf) => leaf.id)
   const full = leaves.isFull
   return {

@@ -13,9 +13,11 @@ import { probe } from './probing.ts'
 import type { Probing } from './probing.ts'
 
 /** Time between two looks at which entries are due for a probe. */
-export const TABLE_TICK_MS = 5_000
+export const TABLE_TICK_MS = 8_000
+/** Rows that are tuned: with 10^5 nodes the fifth has a candidate or none per slot. */
+const TUNED_ROWS = 4
 /** Entries probed at one look. */
-const PROBES_PER_TICK = 6
+const PROBES_PER_TICK = 10
 /** Time after which half of what was seen of churn is forgotten. */
 const CHURN_HALF_LIFE_MS = 600_000
 /** Before anything was seen, sessions are taken to last an hour on average, with the weight of two failures. */
@@ -53,32 +55,42 @@ export function probeTable(core: Core, probing: Probing): void {
   core.peerMs = core.peerMs * fade + TABLE_TICK_MS * (core.leafSet.members.size + core.table.size / 2)
   const periodMs = tableProbeMs(core)
   let left = PROBES_PER_TICK
-  for (const peer of core.table.primaries()) {
+  const beforeMs = core.nowMs - periodMs
+  core.table.eachPrimary((peer) => {
     if (left === 0) return
-    if (core.nowMs - peer.heardMs < periodMs || peer.isLeaf && core.nowMs - peer.heardMs < 2 * periodMs) continue
+    const isMeasured = peer.rttMs > 0 && !peer.isRough
+    if (isMeasured && (peer.heardMs > beforeMs || peer.isLeaf && peer.heardMs > beforeMs - periodMs)) return
     probe(core, probing, peer, 'ping')
     left--
-  }
+  })
 }
 
-/** Local tuning: asks a random member of a random row for its row. */
+/**
+ * Local tuning: asks a node for its version of a random row. Mostly one of the nearest, since what is near to
+ * it is near to us (constrained gossip, Castro et al. 2003); sometimes any, so that no corner stays unknown.
+ */
 export function tuneLocally(core: Core): void {
   if (core.table.rowCount === 0) return
-  const row = core.random.below(core.table.rowCount)
-  const peer = pick(core, [...core.table.row(row)].filter((one) => !one.suspect && one.linked))
+  const row = core.random.below(Math.min(core.table.rowCount, TUNED_ROWS))
+  const able: Peer[] = []
+  for (const peer of core.table.all()) {
+    const isFresh = core.nowMs - peer.askedMs[row]! > 2 * core.config.localTuningMs
+    if (peer.row >= row && peer.linked && !peer.suspect && peer.rttMs > 0 && isFresh) able.push(peer)
+  }
+  if (core.random.below(4) > 0) able.sort((a, b) => a.rttMs - b.rttMs).splice(core.config.gossipMembersMax)
+  const peer = pick(core, able)
   if (peer !== undefined) askRow(core, peer, row)
 }
 
-/** Constrained gossip: a new node asks some members of its first rows for theirs. */
-export function gossip(core: Core): void {
-  for (let row = 0; row < Math.min(core.config.gossipRows, core.table.rowCount); row++) {
-    const nearest = [...core.table.row(row)].filter((peer) => !peer.suspect && peer.rttMs > 0)
-      .sort((a, b) => a.rttMs - b.rttMs)
-    for (const peer of nearest.slice(0, core.config.gossipMembersMax)) askRow(core, peer, row)
-  }
+/** Time until the next local tuning: short after joining, unless churn makes it a waste. */
+export function tuningMs(core: Core, rounds: number): number {
+  const { gossipRounds, gossipMs, localTuningMs } = core.config
+  const quick = failureRate(core) > 1 / 600_000 ? gossipRounds / 3 : gossipRounds
+  return rounds < quick ? gossipMs : localTuningMs
 }
 
 function askRow(core: Core, peer: Peer, row: number): void {
+  peer.askedMs[row] = core.nowMs
   const salt = core.random.u32()
   const fingerprints = [...core.table.row(row)].slice(0, FINGERPRINTS_MAX).map((entry) => fingerprint(entry.id, salt))
   send(core, peer, { type: 'rowRequest', row, salt, fingerprints })
@@ -115,7 +127,7 @@ export function consider(core: Core, probing: Probing, ref: NodeRef, leastMs: nu
   if (known !== undefined && (known.inTable || known.rttMs > 0 && !known.isRough && !known.isLeaf)) return
   const row = sharedPrefix(core.self.id, ref.id)
   const [primary] = core.table.slot(row, digitAt(ref.id, row))
-  if (primary !== undefined && primary.rttMs > 0 && leastMs >= primary.rttMs) return
+  if (primary !== undefined && primary.rttMs > 0 && leastMs >= 0.9 * primary.rttMs) return
   if (probing.probes.size < core.config.probesMax) probe(core, probing, know(core, ref), 'ping')
 }
 

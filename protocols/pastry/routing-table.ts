@@ -35,22 +35,19 @@ export class RoutingTable {
     for (const slot of this.#rows[row] ?? []) if (slot !== undefined) yield* slot
   }
 
-  /** The nodes to keep warm: the first of every slot. */
-  * primaries(): Generator<Peer> {
+  /** Gives `visit` the nodes to keep warm: the first of every slot. */
+  eachPrimary(visit: (peer: Peer) => void): void {
     for (const row of this.#rows) {
-      for (const slot of row) if (slot !== undefined && slot.length > 0) yield slot[0]!
+      for (let column = 0; column < DIGIT_VALUES; column++) {
+        const first = row[column]?.[0]
+        if (first !== undefined) visit(first)
+      }
     }
   }
 
   /** Everybody in it. */
   * all(): Generator<Peer> {
     for (let row = 0; row < this.#rows.length; row++) yield* this.row(row)
-  }
-
-  /** Round trip that a newcomer to the slot must beat, in ms; `Infinity` while there is room. */
-  boundMs(row: number, column: number): number {
-    const slot = this.slot(row, column)
-    return slot.length < this.#candidatesMax ? Infinity : cost(slot.at(-1)!)
   }
 
   /** Adds a peer if there is room or it is nearer than the furthest candidate, which is then removed and returned. */

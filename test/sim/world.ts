@@ -107,6 +107,11 @@ export class World {
     this.#networkRandom = randomFrom(`network:${options.seed}`)
     this.#site = makeGeography(randomFrom(`geography:${options.seed}`))
     this.faults = { ...NO_FAULTS, ...options.faults }
+    const sweep = (): void => {
+      this.#sweepLinks()
+      this.at(this.nowMs + 30_000, sweep)
+    }
+    this.at(30_000, sweep)
   }
 
   /** A number that two runs share exactly if everything happened in the same way at the same times. */
@@ -322,9 +327,6 @@ export class World {
 
   #link(from: SimNode, to: SimNode, oneWayMs: number): Link {
     let link = from.links.get(to.index)
-    if (link !== undefined && this.nowMs - link.lastMs > LINK_IDLE_MS) {
-      if (!from.kept.has(to.index) && !to.kept.has(from.index)) link = undefined
-    }
     if (link === undefined) {
       link = { isUp: false, upMs: this.nowMs + DIAL_ROUND_TRIPS * 2 * oneWayMs, lastMs: this.nowMs }
       from.links.set(to.index, link)
@@ -335,8 +337,8 @@ export class World {
     return link
   }
 
-  /** Closes links that nobody keeps and that are silent; called now and then by whoever runs for long. */
-  sweepLinks(): void {
+  /** Closes links that nobody keeps and that are silent. */
+  #sweepLinks(): void {
     for (const node of this.nodes) {
       for (const [index, link] of node.links) {
         const other = this.nodes[index]!
