@@ -9,6 +9,7 @@ import type { Home } from './home.ts'
 import type { Directory } from './overlay/directory.ts'
 import type { OverlayHost } from './overlay/host.ts'
 import type { Neighbours } from './overlay/neighbours.ts'
+import { findPath } from './overlay/pastry-path.ts'
 import type { PeerLinks } from './overlay/peer-links.ts'
 
 /** The parts that are looked at. */
@@ -77,6 +78,8 @@ export function createView(parts: ViewParts): NodeView {
       const others = await directory.list(app, signal)
       return [...here, ...others.map((peer): Host => ({ node: peer.toString(), name: '', local: false }))]
     },
+    ring: () => host.services.pastry.ring(),
+    route: (key, signal) => findPath(host.services.pastry, key, signal),
     connect: (address, signal) => neighbours.connect(address, signal),
     register: (registration, link) => processes.register(registration, link),
     deregister: (app, link) => processes.deregister(app, link),

@@ -32,8 +32,11 @@ export function contentKey(cid: CID): Key {
   return keyOf('record', `provider:${Buffer.from(cid.multihash.bytes).toString('hex')}`)
 }
 
+/** What libp2p's content routing can be asked on the ring; values of other kinds are not stored. */
+export type ProviderRouting = Pick<ContentRouting, 'provide' | 'cancelReprovide' | 'findProviders'>
+
 /** Provides, finds providers, and holds the records of keys that are near to this node. */
-export class Content implements ContentRouting {
+export class Content implements ProviderRouting {
   readonly #parts: ContentParts
   readonly #store: ProviderStore
   readonly #replicas: Replicas
@@ -99,16 +102,6 @@ export class Content implements ContentRouting {
     }
   }
 
-  /** @throws {WarrenError} `UNSUPPORTED`. */
-  async put(): Promise<void> {
-    throw unsupported()
-  }
-
-  /** @throws {WarrenError} `UNSUPPORTED`. */
-  async get(): Promise<Uint8Array> {
-    throw unsupported()
-  }
-
   /** Answers whoever looks for providers of `key`. */
   serveGet(key: Key): Uint8Array {
     return records.encodeRecords(this.#store.list(key))
@@ -162,9 +155,4 @@ export class Content implements ContentRouting {
       })
     }
   }
-}
-
-function unsupported(): WarrenError {
-  return new WarrenError('UNSUPPORTED', 'the ring stores provider records, and no values of other kinds',
-    { started: false })
 }

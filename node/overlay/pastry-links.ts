@@ -97,6 +97,11 @@ export class ControlLinks {
     return count
   }
 
+  /** The peers whose streams are up. */
+  linked(): NodeRef[] {
+    return [...this.#links.values()].filter(({ isUp }) => isUp).map(({ ref }) => ref)
+  }
+
   /** Whether a stream to the node is open or being opened. */
   has(id: OverlayId): boolean {
     const link = this.#links.get(id)

@@ -1,7 +1,7 @@
 /** The overlay as a libp2p service: `createLibp2p({ services: { identify: identify(), pastry: pastry() } })`. */
 import {
   contentRoutingSymbol, peerRoutingSymbol, serviceCapabilities, serviceDependencies,
-  type ContentRouting, type Libp2pEvents, type Logger, type PeerId, type PeerRouting, type PeerStore, type PrivateKey,
+  type Libp2pEvents, type Logger, type PeerId, type PeerRouting, type PeerStore, type PrivateKey,
   type Startable, type StreamHandler, type StreamHandlerOptions, type Topology, type TypedEventTarget,
 } from '@libp2p/interface'
 import { multiaddr, type Multiaddr } from '@multiformats/multiaddr'
@@ -15,7 +15,7 @@ import type { PastryCommand, PastryEvent } from '../../protocols/pastry/core.ts'
 import { makePastry, type PastryMachine } from '../../protocols/pastry/machine.ts'
 import { PASTRY_PROTOCOL, type Message, type NodeRef } from '../../protocols/pastry/messages.ts'
 import { Driver } from '../driver.ts'
-import { Content, type ContentParts } from './pastry-content.ts'
+import { Content, type ContentParts, type ProviderRouting } from './pastry-content.ts'
 import { ControlLinks, type Dialler } from './pastry-links.ts'
 import { PendingLookups, type Answered, type LookupOptions } from './pastry-lookups.ts'
 import { placeOf, refOf } from './pastry-peers.ts'
@@ -44,6 +44,8 @@ export interface PastryInit {
   readonly bootstraps?: readonly (string | Multiaddr)[]
   /** Parameters of the machine that differ from their defaults. */
   readonly config?: Partial<PastryConfig>
+  /** Whether libp2p's content routing asks the ring, too. Default true. The records of others are held either way. */
+  readonly contentRouting?: boolean
   /** Silence after which an unneeded control stream is closed. Default 120 000. */
   readonly idleMs?: number
 }
@@ -79,7 +81,7 @@ export interface Pastry extends Startable {
   /** Stops at once and without a word to anybody, as after a power cut. */
   halt(): void
   readonly [peerRoutingSymbol]: PeerRouting
-  readonly [contentRoutingSymbol]: ContentRouting
+  readonly [contentRoutingSymbol]: ProviderRouting | undefined
 }
 
 /**
@@ -136,7 +138,9 @@ class PastryService implements Pastry {
   }
 
   get [peerRoutingSymbol](): PeerRouting { return this.#peerRouting }
-  get [contentRoutingSymbol](): ContentRouting { return this.#content }
+  get [contentRoutingSymbol](): ProviderRouting | undefined {
+    return this.#init.contentRouting === false ? undefined : this.#content
+  }
 
   /** Handlers are there before the first connection can come. */
   async beforeStart(): Promise<void> {
@@ -170,8 +174,19 @@ class PastryService implements Pastry {
 
   #begin(): void {
     if (this.#machine !== undefined || this.#links === undefined) return
+    this.#makeMachine()
+    this.#content.start()
+    void this.#bootstraps().then((bootstraps) => { this.#command({ kind: 'start', bootstraps }) },
+      (error: unknown) => {
+        this.#log.error('cannot read the leaves of the last run - %e', error)
+        this.#command({ kind: 'start', bootstraps: this.#configured })
+      })
+  }
+
+  #makeMachine(): void {
     const machine = makePastry({ ref: this.#ref, seed: randomBytes(16).toString('hex'), config: this.#config })
     this.#machine = machine
+    this.#driver?.stop()
     this.#driver = new Driver(machine, {
       send: (to, message) => { this.#links?.send(to, message) },
       event: (event) => { this.#onEvent(event) },
@@ -181,12 +196,7 @@ class PastryService implements Pastry {
         this.halt()
       },
     })
-    this.#content.start()
-    void this.#bootstraps().then((bootstraps) => { this.#command({ kind: 'start', bootstraps }) },
-      (error: unknown) => {
-        this.#log.error('cannot read the leaves of the last run - %e', error)
-        this.#command({ kind: 'start', bootstraps: this.#configured })
-      })
+    for (const peer of this.#links?.linked() ?? []) this.#driver.input({ type: 'linkUp', peer })
   }
 
   async beforeStop(): Promise<void> {
@@ -272,18 +282,33 @@ class PastryService implements Pastry {
     })
   }
 
-  /** A peer that speaks our protocol was connected to: its ring and ours are to be one. */
+  /**
+   * This node has connected to a peer that speaks our protocol: their rings are to be one. A ring of one node is given
+   * up, and the node joins in order, because two rings take the life of a lease to become one; larger rings merge.
+   */
   async #meet(peer: PeerId): Promise<void> {
     try {
       const id = placeOf(this.network, peer)
       if (this.#links === undefined || this.#links.has(id) || this.#links.isRefused(id)) return
       const known = await this.#components.peerStore.get(peer)
       const ref = refOf(this.network, peer, known.addresses.map(({ multiaddr: address }) => address))
-      this.#command({ kind: 'meet', nodes: [ref] })
+      const isMutual = this.#components.connectionManager.getConnections(peer)
+        .some(({ direction }) => direction === 'inbound')
+      if (this.#isAlone() && (!isMutual || this.id > id)) {
+        this.#makeMachine()
+        this.#command({ kind: 'start', bootstraps: [ref] })
+      } else this.#command({ kind: 'meet', nodes: [ref] })
     } catch (error) {
       this.#count('notMet')
       this.#log.trace('cannot meet %p - %e', peer, error)
     }
+  }
+
+  /** Whether this node is a ring of its own that nobody has joined, or is about to. */
+  #isAlone(): boolean {
+    const view = this.#machine?.view(this.#driver?.nowMs ?? 0)
+    if (view === undefined || view.state === 'waiting' || view.state === 'dead') return false
+    return view.left.length === 0 && ['granted', 'probes', 'hints'].every((what) => view.sizes[what] === 0)
   }
 
   /** The configured bootstraps, and those that were worth a tag in the last run. */
