@@ -12,6 +12,9 @@ import { randomFrom } from './random.ts'
 import type { Random } from './random.ts'
 import { RoutingTable } from './routing-table.ts'
 
+/** The dead are remembered six times as long as hearsay of them is ignored, to tell those who still list them. */
+const FAILED_MEMORIES = 6
+
 /** What the owner of a machine may ask of it. */
 export type PastryCommand =
   /** Join the ring that any of `bootstraps` is in; without any, found one. */
@@ -152,7 +155,7 @@ export function forgetIdle(core: Core): void {
     if (!peer.isLeaf && !peer.inTable && !peer.linked) core.peers.delete(peer.id)
   }
   for (const [id, atMs] of core.failedMs) {
-    if (core.nowMs - atMs > core.config.failedMemoryMs) core.failedMs.delete(id)
+    if (core.nowMs - atMs > FAILED_MEMORIES * core.config.failedMemoryMs) core.failedMs.delete(id)
   }
 }
 

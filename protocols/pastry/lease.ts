@@ -165,7 +165,7 @@ function sendRequest(core: Core, leases: Leases, running: Request): void {
 }
 
 /** A neighbour did not answer: asks again, or takes it for failed. Returns a failure to announce. */
-export function onLeaseTimeout(core: Core, leases: Leases, id: OverlayId): OverlayId | undefined {
+export function onLeaseTimeout(core: Core, leases: Leases, id: OverlayId): Peer | undefined {
   const running = leases.requests.get(id)
   if (running === undefined) return undefined
   if (running.tries < core.config.probeTriesMax && running.peer.isLeaf) {
@@ -176,7 +176,7 @@ export function onLeaseTimeout(core: Core, leases: Leases, id: OverlayId): Overl
   const { peer } = running
   if (!peer.isLeaf || peer.heardMs >= running.sentMs) return undefined
   lose(core, peer)
-  return id
+  return peer
 }
 
 /** A node asks us for a lease. */

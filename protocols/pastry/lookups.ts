@@ -149,7 +149,7 @@ export function deliver(
   const { route } = transit
   if (route.purpose !== 'lookup') {
     const { left, right } = core.leafSet
-    const references = route.purpose === 'join' ? referencesFor(core, route.joiner!.id)
+    const references = route.purpose === 'join' ? referencesFor(core, route.joiner!.id, route.hops === 0)
       : [...new Set([...left.slice(0, 2), ...right.slice(0, 2)])].map((leaf) => leaf.ref)
     reply(core, lookups, routing, leases, transit, NOTHING, references)
     return true
@@ -210,25 +210,26 @@ function reply(
 }
 
 /** What a root tells a joiner: its leaves, and the primaries of the rows that they share. */
-function referencesFor(core: Core, joiner: OverlayId): NodeRef[] {
+function referencesFor(core: Core, joiner: OverlayId, isFirst: boolean): NodeRef[] {
   const references = [...core.leafSet.members.values()].filter((leaf) => leaf.id !== joiner).map((leaf) => leaf.ref)
-  return addRows(core, joiner, references)
+  return addRows(core, joiner, references, isFirst)
 }
 
 /** On the way back each hop adds what the joiner's rows still lack. */
 export function passing(core: Core, transit: Transit, answer: Answer): Answer {
   const { joiner } = transit.route
   if (joiner === undefined || transit.route.purpose !== 'join') return answer
-  return { ...answer, references: addRows(core, joiner.id, [...answer.references]) }
+  return { ...answer, references: addRows(core, joiner.id, [...answer.references], transit.route.hops === 0) }
 }
 
-function addRows(core: Core, joiner: OverlayId, references: NodeRef[]): NodeRef[] {
+function addRows(core: Core, joiner: OverlayId, references: NodeRef[], isFirst: boolean): NodeRef[] {
   const counts = new Map<number, number>()
   const listed = new Set(references.map((ref) => ref.id))
   for (const id of listed) counts.set(sharedPrefix(id, joiner), (counts.get(sharedPrefix(id, joiner)) ?? 0) + 1)
   const shared = sharedPrefix(core.self.id, joiner)
-  for (let row = 0; row <= shared; row++) {
-    if (row < shared && (counts.get(row) ?? 0) >= 4) continue
+  // The first row comes from the first hop, who is the last to add to the answer, so that it travels only once.
+  for (let row = isFirst ? 0 : 1; row <= shared; row++) {
+    if ((counts.get(row) ?? 0) >= 6) continue
     for (const peer of core.table.row(row)) {
       if (references.length >= REFERENCES_MAX) return references
       if (core.table.slot(row, peer.column)[0] !== peer || peer.suspect) continue

@@ -1,6 +1,6 @@
 /** The overlay's machine: feeds each input to the part it concerns, then settles what changed. */
 import { placed } from '../ids.ts'
-import type { Key, OverlayId } from '../ids.ts'
+import type { Key } from '../ids.ts'
 import type { Input, Machine } from '../machine.ts'
 import type { PastryConfig } from './config.ts'
 import { pastryConfig } from './config.ts'
@@ -318,8 +318,8 @@ function runPeriodic(
   }
 }
 
-function announce(core: Core, id: OverlayId | undefined): void {
-  if (id !== undefined) repair.announceFailure(core, id)
+function announce(core: Core, lost: Peer | undefined): void {
+  if (lost !== undefined) repair.announceFailure(core, lost)
 }
 
 /** A lookup of the machine's own, for global tuning; its owner never hears of it. */

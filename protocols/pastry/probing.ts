@@ -1,5 +1,5 @@
 /** Asking nodes whether they live, what they know, and how far away they are. */
-import { RING_POSITIONS, clockwise, placed } from '../ids.ts'
+import { RING_POSITIONS, clockwise, isClockwiseBefore, placed } from '../ids.ts'
 import type { OverlayId, Placed } from '../ids.ts'
 import type { Entry } from './agenda.ts'
 import { adopt, dropped, failedLately, know, lose, send, stateOf, tellWarmth } from './core.ts'
@@ -9,6 +9,10 @@ import { FAILED_MAX, fingerprint } from './messages.ts'
 import type { LeafDigest, Message, NodeRef } from './messages.ts'
 import { isMember, measured, timeoutMs } from './peers.ts'
 import type { Peer } from './peers.ts'
+
+/** How long a failure is news, and how many of them are told along with other things. */
+const FAILED_NEWS_MS = 10_000
+const FAILED_NEWS_MAX = 2
 
 /** What is asked: only for a sign of life and the round trip, or for the leaf set as well. */
 export type ProbeKind = 'ping' | 'leaf'
@@ -89,16 +93,16 @@ function sendProbe(core: Core, probing: Probing, running: Probe): void {
   }
   const { digest, ids } = digestOf(core, probing)
   running.sentIds = ids
-  send(core, peer, { type: 'leafProbe', nonce: running.nonce, state: stateOf(core), digest, failed: failedNear(core) })
+  send(core, peer, { type: 'leafProbe', nonce: running.nonce, state: stateOf(core), digest, failed: failedNews(core) })
 }
 
 /** A probe was not answered in time: asks again, or takes the peer for failed. Returns a failure to announce. */
-export function onProbeTimeout(core: Core, probing: Probing, id: OverlayId): OverlayId | undefined {
+export function onProbeTimeout(core: Core, probing: Probing, id: OverlayId): Peer | undefined {
   const running = probing.probes.get(id)
   if (running === undefined) return undefined
   const { peer } = running
   const heard = peer.heardMs >= running.sentMs
-  const triesMax = peer.heardMs === -Infinity ? 2 : core.config.probeTriesMax
+  const triesMax = peer.heardMs === -Infinity || running.announced ? 2 : core.config.probeTriesMax
   if (running.tries < triesMax && (!heard || running.kind === 'leaf')) {
     sendProbe(core, probing, running)
     return undefined
@@ -108,7 +112,7 @@ export function onProbeTimeout(core: Core, probing: Probing, id: OverlayId): Ove
   if (peer.heardMs === -Infinity) dropped(core, 'deadHint', peer)
   const announce = peer.isLeaf && !running.announced
   lose(core, peer)
-  return announce ? id : undefined
+  return announce ? peer : undefined
 }
 
 /** The probe's turn is over; a hint takes its place. */
@@ -184,18 +188,27 @@ export function onLeafProbe(
   const references: NodeRef[] = []
   for (const id of ours.values()) {
     const leaf = core.leafSet.members.get(id)
-    if (leaf === undefined || leaf.id === peer.id || leaf.suspect) continue
+    if (leaf === undefined || leaf.id === peer.id || leaf.suspect || message.failed.includes(id)) continue
     if (isWithin(leaf, digest)) references.push(leaf.ref)
   }
-  let wanted = 0
+  // A joiner knows only what we and our neighbours told it.
+  const wanted = isMember(peer) ? wantedOf(core, digest, first, last) : 0
+  send(core, peer, {
+    type: 'leafReply', nonce: message.nonce, state: stateOf(core), wanted: wanted >>> 0, references, failed: failedOf(core, digest),
+  })
+}
+
+/** Fingerprints of a leaf that may be leaves of ours and are not, as bits; those we found dead are not wanted. */
+function wantedOf(core: Core, digest: LeafDigest, first: number, last: number): number {
   const everybody = !core.leafSet.isFull
-  const known = new Set([...core.leafSet.members.keys(), core.self.id].map((id) => fingerprint(id, digest.salt)))
+  const known = new Set<number>([fingerprint(core.self.id, digest.salt)])
+  for (const id of core.leafSet.members.keys()) known.add(fingerprint(id, digest.salt))
+  for (const id of core.failedMs.keys()) known.add(fingerprint(id, digest.salt))
+  let wanted = 0
   digest.fingerprints.slice(0, 32).forEach((value, index) => {
     if (!known.has(value) && (everybody || index > first && index < last)) wanted |= 1 << index
   })
-  send(core, peer, {
-    type: 'leafReply', nonce: message.nonce, state: stateOf(core), wanted: wanted >>> 0, references, failed: failedNear(core),
-  })
+  return wanted
 }
 
 /** A leaf's answer: measures, takes its hints, and sends what it asked for. */
@@ -243,8 +256,16 @@ function nextHints(core: Core, probing: Probing): void {
     if (probing.probes.size >= core.config.probesMax) return
     probing.hints.delete(id)
     if (!core.leafSet.wouldTake(placed(id)) || failedLately(core, id)) continue
-    probe(core, probing, know(core, ref), 'leaf')
+    const peer = know(core, ref)
+    probe(core, probing, peer, core.state === 'ready' && !wouldBeNext(core, peer) ? 'ping' : 'leaf')
   }
+}
+
+/** Whether the peer would be a ring neighbour: then its own leaves matter, as when two rings merge. */
+function wouldBeNext(core: Core, peer: Peer): boolean {
+  const { left: [left], right: [right] } = core.leafSet
+  if (left === undefined || right === undefined) return true
+  return isClockwiseBefore(core.self, peer, right) || isClockwiseBefore(core.self, left, peer)
 }
 
 /** The leaf set as it will be if everybody answers who is being asked. */
@@ -281,12 +302,21 @@ function isWithin(node: Placed<OverlayId>, digest: LeafDigest): boolean {
   return clockwise(lowest, node.position) <= clockwise(lowest, highest)
 }
 
-/** Nodes found dead lately that leaves may still list. */
-function failedNear(core: Core): OverlayId[] {
+/** The nodes found dead last that leaves may still list; all others were announced before. */
+function failedNews(core: Core): OverlayId[] {
+  const ids: OverlayId[] = []
+  for (const [id, atMs] of core.failedMs) {
+    if (core.nowMs - atMs < FAILED_NEWS_MS && core.leafSet.covers(placed(id))) ids.push(id)
+  }
+  return ids.slice(-FAILED_NEWS_MAX)
+}
+
+/** The nodes found dead that the asker still lists. */
+function failedOf(core: Core, digest: LeafDigest): OverlayId[] {
+  const listed = new Set(digest.fingerprints)
   const ids: OverlayId[] = []
   for (const id of core.failedMs.keys()) {
-    if (ids.length >= FAILED_MAX / 2) break
-    if (failedLately(core, id) && core.leafSet.covers(placed(id))) ids.push(id)
+    if (ids.length < FAILED_MAX && listed.has(fingerprint(id, digest.salt))) ids.push(id)
   }
   return ids
 }

@@ -2,8 +2,8 @@
  * Repair by the clock, never in haste (Bamboo: reacting at once feeds on itself when the network is slow):
  * leaf sets are swapped, table rows and random slots improved, and entries probed as often as churn asks.
  */
-import { DIGIT_VALUES, digitAt, sharedPrefix } from '../ids.ts'
-import type { Key, OverlayId } from '../ids.ts'
+import { DIGIT_VALUES, clockwise, digitAt, sharedPrefix } from '../ids.ts'
+import type { Key } from '../ids.ts'
 import { failedLately, know, send, tellWarmth } from './core.ts'
 import type { Core } from './core.ts'
 import { FINGERPRINTS_MAX, fingerprint } from './messages.ts'
@@ -23,9 +23,11 @@ const CHURN_HALF_LIFE_MS = 600_000
 /** Before anything was seen, sessions are taken to last an hour on average, with the weight of two failures. */
 const CHURN_PRIOR = { failures: 2, sessionMs: 3_600_000 }
 
-/** Swaps leaf sets with one random leaf. */
+/** Swaps leaf sets with a random leaf, or every other time with the one that was silent for longest. */
 export function swap(core: Core, probing: Probing): void {
-  const leaf = pick(core, [...core.leafSet.members.values()])
+  const leaves = [...core.leafSet.members.values()]
+  const stalest = leaves.reduce<Peer | undefined>((a, b) => a === undefined || b.heardMs < a.heardMs ? b : a, undefined)
+  const leaf = core.random.below(2) === 0 ? stalest : pick(core, leaves)
   if (leaf !== undefined) probe(core, probing, leaf, 'leaf')
 }
 
@@ -155,7 +157,13 @@ export function promote(core: Core, probing: Probing, lost: Peer): void {
   if (core.nowMs - next.heardMs > TABLE_TICK_MS) probe(core, probing, next, 'ping')
 }
 
-/** Announces a failure to the leaves. */
-export function announceFailure(core: Core, id: OverlayId): void {
-  for (const leaf of core.leafSet.members.values()) send(core, leaf, { type: 'failed', ids: [id] })
+/**
+ * Announces a failure to those leaves that had the node as theirs on our side of it; its neighbour on
+ * the other side, who finds out as we do, tells those over there.
+ */
+export function announceFailure(core: Core, lost: Peer): void {
+  const { left, right } = core.leafSet
+  const toRight = clockwise(core.self.position, lost.position) < clockwise(lost.position, core.self.position)
+  const [behind, ahead] = toRight ? [left, right] : [right, left]
+  for (const leaf of new Set([...behind.slice(0, -1), ...ahead.slice(0, 2)])) send(core, leaf, { type: 'failed', ids: [lost.id] })
 }

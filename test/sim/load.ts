@@ -68,7 +68,7 @@ export class Lookups {
   #issue(): void {
     const { nodes, random } = this.#world
     let origin: SimNode | undefined
-    for (let tries = 0; tries < 30 && origin === undefined; tries++) {
+    for (let tries = 0; tries < 30 && origin === undefined && nodes.length > 0; tries++) {
       const node = nodes[random.below(nodes.length)]!
       if (node.isUp && node.readyMs >= 0 && node.treat === undefined) origin = node
     }

@@ -17,6 +17,8 @@ export class Oracle {
   readonly violations: Violation[] = []
   deliveries = 0
   wrongRoots = 0
+  /** Answers that were believed though they named a crook that is not the nearest node. */
+  liesBelieved = 0
   /** Two rings are growing together: until they have, each has an owner for every key. */
   isMerging = false
   /** Nodes that do not play by the rules; what they say of themselves is not checked. */
@@ -33,9 +35,18 @@ export class Oracle {
   #onEvent(node: SimNode, event: PastryEvent): void {
     if (this.crooks.has(node)) return
     if (event.kind === 'deliver') this.#checkDelivery(node, event.key)
+    if (event.kind === 'answered') this.#checkAnswer(node, event.key, event.root.id)
     if (event.kind === 'dropped' && event.reason === 'noProgress' && this.crooks.size === 0) {
       this.#violate('progress', `${name(node)} got a message that it is no nearer to than its sender`)
     }
+  }
+
+  #checkAnswer(asker: SimNode, key: Key, root: OverlayId): void {
+    const named = this.#world.byId.get(root)
+    if (named === undefined) this.#violate('forged', `${name(asker)} believed in ${root}, which does not exist`)
+    if (named === undefined || !this.crooks.has(named)) return
+    const [target, claimed] = [placed(key), placed(root)]
+    if (this.around(key).some((node) => node !== named && isNearer(target, placed(node.ref.id), claimed))) this.liesBelieved++
   }
 
   #checkDelivery(node: SimNode, key: Key): void {

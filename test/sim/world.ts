@@ -90,9 +90,8 @@ export class World {
   readonly messagesByType: Record<string, number> = {}
   readonly bytesByType: Record<string, number> = {}
   readonly dropped = new Map<string, number>()
-  /** What happened last, for the report around a fault. */
-  readonly recent: { atMs: number, text: () => string }[] = []
-  keepsTrace = false
+  /** Is told everything that happens, when somebody wants to read it; else nothing is put into words. */
+  static onNote: ((atMs: number, text: () => string) => void) | undefined
   #order = 0
   #hash = 0x811c9dc5
   readonly #queue = new Queue<SimEvent>()
@@ -364,9 +363,7 @@ export class World {
   }
 
   #note(text: () => string): void {
-    if (!this.keepsTrace) return
-    this.recent.push({ atMs: this.nowMs, text })
-    if (this.recent.length > 4_000) this.recent.splice(0, 2_000)
+    World.onNote?.(this.nowMs, text)
   }
 
   /** A key from the world's chance. */
