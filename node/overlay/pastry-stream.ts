@@ -11,6 +11,9 @@ export const QUEUE_MESSAGES_MAX = 512
 /** Bytes of them. */
 export const QUEUE_BYTES_MAX = 256 * 1024
 
+/** Time that a peer gets to end its half of a closed stream. */
+const CLOSE_MS = 5_000
+
 /** What a stream tells its owner. */
 export interface StreamHooks {
   message(bytes: Uint8Array): void
@@ -108,6 +111,8 @@ export class ControlStream {
     this.#flush()
     this.#carrier.close()
     this.#ended('closed')
+    // A peer that never ends its half would keep the stream.
+    setTimeout(() => { this.#carrier.abort('the other end did not close') }, CLOSE_MS).unref()
   }
 
   /** Ends without a word. */

@@ -76,7 +76,7 @@ export interface Pastry extends Startable {
   ring(): RingInfo
   /** Finds the owner of a key. Throws as `PendingLookups.ask` does. */
   lookup(key: Key, options?: LookupOptions): Promise<Answered>
-  /** Calls `listener` at each event of the machine; returns what stops that. */
+  /** Calls `listener` at each event of the machine, and when the driver refuses something; returns what stops that. */
   watch(listener: (event: PastryEvent) => void): () => void
   /** Stops at once and without a word to anybody, as after a power cut. */
   halt(): void
@@ -131,7 +131,7 @@ class PastryService implements Pastry {
       lookup: (key, options) => this.lookup(key, options),
       leaves: () => this.#machine?.view(this.#driver?.nowMs ?? 0),
       sendRecords: (to, bytes) => { this.#links?.sendRecords(to, bytes) },
-      refused: (reason) => { this.#count(reason) },
+      refused: (reason) => { this.#refuse(reason) },
     }
     this.#content = new Content(parts)
     this.#peerRouting = createPeerRouting(parts)
@@ -152,7 +152,7 @@ class PastryService implements Pastry {
         down: (peer, reason) => { this.#driver?.input({ type: 'linkDown', peer, reason }) },
         message: (from, message) => { this.#driver?.input({ type: 'message', from, message }) },
         records: (_from, bytes) => { this.#content.onRecords(bytes) },
-        refused: (reason) => { this.#count(reason) },
+        refused: (reason) => { this.#refuse(reason) },
       },
     })
     await registrar.handle(PASTRY_PROTOCOL, (stream, connection) => { this.#links?.accept(stream, connection) },
@@ -257,6 +257,16 @@ class PastryService implements Pastry {
     this.#refused.set(name, (this.#refused.get(name) ?? 0) + 1)
   }
 
+  /** Something was refused before the machine saw it. */
+  #refuse(reason: string): void {
+    this.#count(reason)
+    this.#tell({ kind: 'dropped', reason, from: undefined })
+  }
+
+  #tell(event: PastryEvent): void {
+    for (const watcher of this.#watchers) watcher(event)
+  }
+
   #onEvent(event: PastryEvent): void {
     switch (event.kind) {
       case 'answered': case 'lookupFailed': this.#lookups.settle(event); break
@@ -272,12 +282,12 @@ class PastryService implements Pastry {
       case 'leafAdded': case 'leafRemoved': this.#content.onLeaves(); break
       case 'state': case 'ringFound': break
     }
-    for (const watcher of this.#watchers) watcher(event)
+    this.#tell(event)
   }
 
   #deliver({ key, token, payload }: Extract<PastryEvent, { kind: 'deliver' }>): void {
     if (payload.length === 0) return
-    void serveRequest(this.#content, key, payload, (reason) => { this.#count(reason) }).then((answer) => {
+    void serveRequest(this.#content, key, payload, (reason) => { this.#refuse(reason) }).then((answer) => {
       this.#command({ kind: 'reply', token, payload: answer })
     })
   }
