@@ -31,9 +31,16 @@ export function refOf(network: string, peer: PeerId, addresses: readonly Multiad
   })
 }
 
+/** Reading a key costs more than all else that is done with a reference, and references live long. */
+const infos = new WeakMap<NodeRef, { readonly info: PeerInfo | undefined }>()
+
 /** Whom a reference means; `undefined` if its contact is none, or its key is not one. */
 export function peerInfoOf(ref: NodeRef): PeerInfo | undefined {
-  return contactInfoOf(ref.contact)
+  const known = infos.get(ref)
+  if (known !== undefined) return known.info
+  const info = contactInfoOf(ref.contact)
+  infos.set(ref, { info })
+  return info
 }
 
 /** The same, of a contact alone. */
