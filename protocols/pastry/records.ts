@@ -1,13 +1,15 @@
 /** Requests to the owner of a key, and the records of who provides what, as bytes in payloads of lookups. */
 import { Reader, Writer } from '../bytes.ts'
 import type { Key, OverlayId } from '../ids.ts'
-import { CONTACT_BYTES_MAX } from './messages.ts'
+import { CONTACT_BYTES_MAX, PAYLOAD_BYTES_MAX } from './messages.ts'
 import type { NodeRef } from './messages.ts'
 
 /** How long a provider record lives without renewal, milliseconds: half an hour, as registrations do. */
 export const RECORD_TTL_MS_MAX = 1_800_000
-/** Records in one answer: 60 of 131 bytes fit into a payload. */
+/** Records in one answer, at most; 54 of the usual 150 bytes fit into a payload. */
 export const RECORDS_MAX = 60
+/** Bytes of a record besides its contact and its signature. */
+const RECORD_FIXED_BYTES = 32
 /** Nodes in one answer. */
 export const NODES_MAX = 32
 const SIGNATURE_BYTES_MAX = 96
@@ -64,10 +66,15 @@ export function decodeRequest(bytes: Uint8Array): Request | undefined {
   return input.bad === undefined ? request : undefined
 }
 
-/** Records one after the other. */
+/** Records one after the other, as many as a payload holds; the first ones count most. */
 export function encodeRecords(records: readonly ProviderRecord[]): Uint8Array {
-  const out = new Writer(1024).u8(records.length)
-  for (const record of records) writeRecord(out, record)
+  let bytes = 1
+  const fitting = records.slice(0, RECORDS_MAX).filter(({ contact, signature }) => {
+    bytes += RECORD_FIXED_BYTES + contact.length + signature.length
+    return bytes <= PAYLOAD_BYTES_MAX
+  })
+  const out = new Writer(1024).u8(fitting.length)
+  for (const record of fitting) writeRecord(out, record)
   return out.done()
 }
 
