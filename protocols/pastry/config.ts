@@ -11,7 +11,7 @@ export interface PastryConfig {
   /** Life of a ring lease, 2 000-60 000. Default 12 000: FreePastry's 30 s would leave a dead node's keys
    *  without an owner for a fifth of the time at sessions of 1.4 minutes. */
   readonly leaseMs: number
-  /** Time between two renewals; below a third of `leaseMs`, so that two may be lost. Default 3 500. */
+  /** Time between two renewals; at most a third of `leaseMs`, so that one may be lost. Default 4 000. */
   readonly leaseRenewMs: number
   /** Share by which a grantor's record outlives the lease, for clocks that drift; 0-0.2. Default 0.01 = 10 000 ppm. */
   readonly leaseDriftShare: number
@@ -53,7 +53,7 @@ export interface PastryConfig {
   readonly gossipMembersMax: number
   /** Share of hops that may meet a dead table entry: the probe period is tuned to it. Default 0.06 (MSPastry 4.1: 5 %). */
   readonly rawLossTarget: number
-  /** Least and greatest time between two probes of a table entry. Default 35 000 and 600 000; ours. */
+  /** Least and greatest time between two probes of a table entry. Default 45 000 and 600 000; ours. */
   readonly tableProbeMsMin: number
   readonly tableProbeMsMax: number
 
@@ -95,11 +95,11 @@ export interface PastryConfig {
 /** The defaults; each one's reason stands at its declaration. */
 export const PASTRY_DEFAULTS: PastryConfig = Object.freeze({
   leafSetCountMax: 32, candidatesPerSlotMax: 3,
-  leaseMs: 12_000, leaseRenewMs: 3_500, leaseDriftShare: 0.01, slotMs: 10_000, aloneAfterMs: 60_000, foundAfterMs: 8_000, joinRetryMs: 3_000,
+  leaseMs: 12_000, leaseRenewMs: 4_000, leaseDriftShare: 0.01, slotMs: 10_000, aloneAfterMs: 60_000, foundAfterMs: 8_000, joinRetryMs: 3_000,
   rttGuessMs: 500, timeoutMsMin: 60, timeoutMsMax: 3_000, coldTimeoutMs: 3_000, coldRoundTrips: 6.2,
   probeTriesMax: 3, hopTriesMax: 3,
   swapMs: 20_000, localTuningMs: 60_000, globalTuningMs: 120_000, gossipRounds: 24, gossipMs: 3_000, gossipMembersMax: 3,
-  rawLossTarget: 0.06, tableProbeMsMin: 35_000, tableProbeMsMax: 600_000,
+  rawLossTarget: 0.06, tableProbeMsMin: 45_000, tableProbeMsMax: 600_000,
   failedMemoryMs: 20_000, goneMemoryMs: 5_400_000, gonePeersMax: 20, healMs: 30_000,
   lookupMs: 30_000, lookupRetryMs: 2_500, parkedMax: 256, forwardsMax: 4_096, peersMax: 1_024, hintsMax: 128,
   probesMax: 48, messagesPerSecondMax: 400, messagesBurstMax: 1_200, joinsPerSecondMax: 20, densityFactorMax: 24,

@@ -163,7 +163,8 @@ export function forgetIdle(core: Core): void {
 export function adopt(core: Core, peer: Peer): void {
   if (!isMember(peer)) return
   core.peers.set(peer.id, peer)
-  adoptLeaf(core, peer)
+  // A joiner's leaf set is empty and would take anybody: only those count that told it their leaves.
+  if (core.state !== 'waiting' || peer.leavesMs > -Infinity) adoptLeaf(core, peer)
   if (peer.rttMs > 0 || core.table.slot(peer.row, peer.column).length === 0) {
     const out = core.table.add(peer)
     if (out !== undefined) tellWarmth(core, out)

@@ -97,13 +97,13 @@ export function step(core: Core, join: Join, leases: Leases, probing: Probing, i
   return ref === undefined ? undefined : know(core, ref)
 }
 
-/** The ring's answer to our join: everybody who may be a leaf is asked; the others are for the table. */
+/** The ring's answer to our join: the root is the first leaf to be asked, and tells of the others. */
 export function onJoined(core: Core, join: Join, probing: Probing, answer: Answer): void {
   join.isAsking = false
   join.isInformed = true
   // A ring is there: it is worth going on until it lets us in.
   join.aloneAtMs = Math.max(join.aloneAtMs, core.nowMs + core.config.aloneAfterMs)
-  hint(core, probing, [answer.root, ...answer.references])
+  hint(core, probing, [answer.root])
   // Should all of them fail before we are in, they are as many doors to knock at again.
   onBootstraps(core, join, [answer.root, ...answer.references])
 }

@@ -5,6 +5,8 @@ import type { OverlayId, Placed } from '../ids.ts'
 /** Which way round: `right` is clockwise, towards larger ids. */
 export type Side = 'left' | 'right'
 
+const SIDES: readonly Side[] = ['left', 'right']
+
 /**
  * The nearest nodes on each side of `self`, nearest first. On a ring of fewer nodes than there are
  * places the two sides overlap: then it holds everybody, some of them twice.
@@ -58,7 +60,7 @@ export class LeafSet<N extends Placed<OverlayId>> {
     if (!this.wouldTake(node)) return []
     this.#members.set(node.id, node)
     const removed: N[] = []
-    for (const side of ['left', 'right'] as const) {
+    for (const side of SIDES) {
       if (!this.#fits(side, node)) continue
       const nodes = side === 'left' ? this.#left : this.#right
       nodes.splice(this.#indexFor(side, node), 0, node)
@@ -83,25 +85,32 @@ export class LeafSet<N extends Placed<OverlayId>> {
 
   /** Whether `key` lies between the furthest leaves, so that the nearest node is one of us. */
   covers(key: Placed): boolean {
-    if (this.overlaps) return !this.#isInGap(key)
+    const ends = this.ends()
+    if (ends === undefined) return true
+    return clockwise(ends.lowest, key.position) <= clockwise(ends.lowest, ends.highest)
+  }
+
+  /** Positions of the furthest leaves on both sides, or `undefined` if the leaf set is everybody. */
+  ends(): { lowest: number, highest: number } | undefined {
+    if (this.overlaps) return this.#endsByGap()
     const [lowest, highest] = [this.#left.at(-1), this.#right.at(-1)]
-    if (lowest === undefined || highest === undefined) return true
-    return clockwise(lowest.position, key.position) <= clockwise(lowest.position, highest.position)
+    return lowest === undefined || highest === undefined ? undefined : { lowest: lowest.position, highest: highest.position }
   }
 
   /**
-   * When most leaves died at once, those of one side are taken for the other's, the long way round. Then
-   * nearly the whole ring lies between two of them; among eight that are everybody that is next to impossible.
+   * While joining, or when most leaves died at once, those of one side are taken for the other's, the long
+   * way round. Then nearly the whole ring lies between two of them; among eight that are everybody that is
+   * next to impossible.
    */
-  #isInGap(key: Placed): boolean {
-    if (this.#members.size < 8) return false
+  #endsByGap(): { lowest: number, highest: number } | undefined {
+    if (this.#members.size < 8) return undefined
     const nodes = [this.#self, ...this.#right]
+    for (const node of this.#left.toReversed()) if (!this.#right.includes(node)) nodes.push(node)
     for (let at = 0; at < nodes.length; at++) {
-      const [from, to] = [nodes[at]!.position, nodes[(at + 1) % nodes.length]!.position]
-      const gap = clockwise(from, to)
-      if (gap > RING_POSITIONS / 2) return clockwise(from, key.position) < gap
+      const [highest, lowest] = [nodes[at]!.position, nodes[(at + 1) % nodes.length]!.position]
+      if (clockwise(highest, lowest) > RING_POSITIONS / 2) return { lowest, highest }
     }
-    return false
+    return undefined
   }
 
   /** The member nearest to `key` that `may` be used; `undefined` if we ourselves are nearer than all. */
@@ -126,8 +135,9 @@ export class LeafSet<N extends Placed<OverlayId>> {
 
   #indexFor(side: Side, node: N): number {
     const nodes = side === 'left' ? this.#left : this.#right
-    const index = nodes.findIndex((other) => this.#isBefore(side, node, other))
-    return index < 0 ? nodes.length : index
+    let at = nodes.length
+    while (at > 0 && this.#isBefore(side, node, nodes[at - 1]!)) at--
+    return at
   }
 
   #isBefore(side: Side, a: Placed<OverlayId>, b: Placed<OverlayId>): boolean {

@@ -149,7 +149,8 @@ export function deliver(
   const { route } = transit
   if (route.purpose !== 'lookup') {
     const { left, right } = core.leafSet
-    const references = route.purpose === 'join' ? referencesFor(core, route.joiner!.id, route.hops === 0)
+    // A joiner gets our leaves from ourselves when it asks us as its first leaf: they need not travel every hop.
+    const references = route.purpose === 'join' ? addRows(core, route.joiner!.id, [], route.hops === 0)
       : [...new Set([...left.slice(0, 2), ...right.slice(0, 2)])].map((leaf) => leaf.ref)
     reply(core, lookups, routing, leases, transit, NOTHING, references)
     return true
@@ -207,12 +208,6 @@ function reply(
     leaseMs: Math.min(65_535, Math.max(0, Math.floor(leasedMs(core, leases)))),
     references, trace: route.trace ? [{ id: core.self.id, rttMs: 0 }] : [], payload,
   })
-}
-
-/** What a root tells a joiner: its leaves, and the primaries of the rows that they share. */
-function referencesFor(core: Core, joiner: OverlayId, isFirst: boolean): NodeRef[] {
-  const references = [...core.leafSet.members.values()].filter((leaf) => leaf.id !== joiner).map((leaf) => leaf.ref)
-  return addRows(core, joiner, references, isFirst)
 }
 
 /** On the way back each hop adds what the joiner's rows still lack. */

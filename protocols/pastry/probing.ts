@@ -102,8 +102,7 @@ export function onProbeTimeout(core: Core, probing: Probing, id: OverlayId): Pee
   if (running === undefined) return undefined
   const { peer } = running
   const heard = peer.heardMs >= running.sentMs
-  const triesMax = peer.heardMs === -Infinity || running.announced ? 2 : core.config.probeTriesMax
-  if (running.tries < triesMax && (!heard || running.kind === 'leaf')) {
+  if (running.tries < triesMax(core, running) && (!heard || running.kind === 'leaf')) {
     sendProbe(core, probing, running)
     return undefined
   }
@@ -113,6 +112,14 @@ export function onProbeTimeout(core: Core, probing: Probing, id: OverlayId): Pee
   const announce = peer.isLeaf && !running.announced
   lose(core, peer)
   return announce ? peer : undefined
+}
+
+/** Hearsay of a life is checked once, or twice by a joiner; a death, and an entry of the table, twice; a leaf thrice. */
+function triesMax(core: Core, running: Probe): number {
+  const { peer } = running
+  if (peer === core.leafSet.left[0] || peer === core.leafSet.right[0]) return core.config.probeTriesMax
+  if (peer.heardMs === -Infinity) return core.state === 'ready' ? 1 : 2
+  return running.announced || !peer.isLeaf ? 2 : core.config.probeTriesMax
 }
 
 /** The probe's turn is over; a hint takes its place. */
@@ -166,9 +173,10 @@ function takeSample(core: Core, probing: Probing, peer: Peer, running: Probe): v
     tellWarmth(core, primary)
     tellWarmth(core, peer)
   }
-  // A dial hides the true round trip: whoever may become the slot's first is measured once more.
-  const promising = primary === undefined || primary === peer || peer.rttMs < 1.5 * primary.rttMs
-  if (!running.wasLinked && wasRough && peer.linked && promising) probe(core, probing, peer, 'ping')
+  // A dial hides the true round trip: who contends for the first place of a slot is measured once more at once,
+  // the others, if they are first, at the table's next look.
+  const contends = primary !== undefined && primary !== peer && peer.rttMs < 1.5 * primary.rttMs
+  if (!running.wasLinked && wasRough && contends) probe(core, probing, peer, 'ping')
 }
 
 /** Somebody asks for our leaves: tells those that the asker lacks, and asks for those that we lack. */
@@ -282,18 +290,29 @@ function digestOf(core: Core, probing: Probing): { digest: LeafDigest, ids: Over
   const salt = core.random.u32()
   const leaves: LeafSet<Placed<OverlayId>> = expectsLeaves(probing) ? leavesToBe(core, probing) : core.leafSet
   const ids = leaves.inOrder().map((leaf) => leaf.id)
-  const full = leaves.isFull
+  return { ids, digest: { salt, fingerprints: ids.map((id) => fingerprint(id, salt)), ...boundsOf(core, leaves) } }
+}
+
+/** Where our leaf set ends on both sides; a side with room reaches further, by twice what it lacks. */
+function boundsOf(core: Core, leaves: LeafSet<Placed<OverlayId>>): { lowest: number, highest: number } {
+  const ends = leaves.ends()
+  const everything = { lowest: 0, highest: 0 }
+  if (ends === undefined) return everything
+  const span = clockwise(ends.lowest, ends.highest)
+  const below = leaves.inOrder().filter((leaf) => clockwise(leaf.position, core.self.position) <= span).length
+  const reach = (count: number): number => {
+    const lacking = core.config.leafSetCountMax / 2 - count
+    return lacking <= 0 ? 0 : 2 * (lacking + 1) * span / leaves.members.size
+  }
+  const [down, up] = [reach(below), reach(leaves.members.size - below)]
+  if (span + down + up >= RING_POSITIONS) return everything
   return {
-    ids,
-    digest: {
-      salt, fingerprints: ids.map((id) => fingerprint(id, salt)),
-      lowest: full ? top(leaves.left.at(-1)!) : 0, highest: full ? top(leaves.right.at(-1)!) : 0,
-    },
+    lowest: top((ends.lowest - down + RING_POSITIONS) % RING_POSITIONS), highest: top((ends.highest + up) % RING_POSITIONS),
   }
 }
 
-function top(node: Placed<OverlayId>): number {
-  return Math.floor(node.position / 2 ** 20)
+function top(position: number): number {
+  return Math.floor(position / 2 ** 20)
 }
 
 function isWithin(node: Placed<OverlayId>, digest: LeafDigest): boolean {

@@ -87,7 +87,7 @@ export function tuneLocally(core: Core): void {
 /** Time until the next local tuning: short after joining, unless churn makes it a waste. */
 export function tuningMs(core: Core, rounds: number): number {
   const { gossipRounds, gossipMs, localTuningMs } = core.config
-  const quick = failureRate(core) > 1 / 600_000 ? gossipRounds / 3 : gossipRounds
+  const quick = failureRate(core) > 1 / 600_000 ? gossipRounds / 4 : gossipRounds
   return rounds < quick ? gossipMs : localTuningMs
 }
 

@@ -66,7 +66,7 @@ export class Lookups {
   }
 
   #issue(): void {
-    const { nodes, random } = this.#world
+    const { living: nodes, random } = this.#world
     let origin: SimNode | undefined
     for (let tries = 0; tries < 30 && origin === undefined && nodes.length > 0; tries++) {
       const node = nodes[random.below(nodes.length)]!
@@ -132,10 +132,10 @@ export function weibull(medianMin: number, shape: number): Session {
 /** A ready node to join through; any node while there is none. */
 export function anyReady(world: World): SimNode {
   for (let tries = 0; tries < 200; tries++) {
-    const node = world.nodes[world.random.below(world.nodes.length)]!
+    const node = world.living[world.random.below(world.living.length)]!
     if (node.isUp && node.readyMs >= 0 && node.treat === undefined) return node
   }
-  return world.nodes.find((node) => node.isUp) ?? world.nodes[0]!
+  return world.living.find((node) => node.isUp) ?? world.nodes[0]!
 }
 
 /** What a newcomer knows of the ring: five nodes that were ready when it came. */
@@ -166,7 +166,7 @@ export class Churn {
   constructor(world: World, session: Session) {
     this.#world = world
     this.#session = session
-    for (const node of world.nodes) if (node.isUp) this.#live(node)
+    for (const node of world.living) this.#live(node)
   }
 
   /** From now on everybody stays. */

@@ -90,7 +90,7 @@ export class Oracle {
   ring(): readonly SimNode[] {
     if (this.#version !== this.#world.version) {
       this.#version = this.#world.version
-      this.#ring = this.#world.nodes.filter((node) => node.isUp)
+      this.#ring = this.#world.living.filter((node) => node.isUp)
         .sort((a, b) => a.ref.id < b.ref.id ? -1 : 1)
     }
     return this.#ring

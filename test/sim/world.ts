@@ -40,7 +40,10 @@ export interface SimNode {
   readonly index: number
   readonly ref: NodeRef
   readonly site: Site
-  readonly machine: PastryMachine
+  /** A killed node's is taken away, to free its memory. */
+  machine: PastryMachine
+  /** Its place among the living. */
+  slot: number
   readonly clockRate: number
   /** Virtual time that the machine's clock missed while it was suspended. */
   missedMs: number
@@ -77,7 +80,10 @@ export interface Watcher {
 export class World {
   readonly seed: number
   readonly random: Random
+  /** All that ever were. */
   readonly nodes: SimNode[] = []
+  /** Those that were not killed, in no particular order. */
+  readonly living: SimNode[] = []
   readonly byId = new Map<OverlayId, SimNode>()
   readonly watchers: Watcher[] = []
   nowMs = 0
@@ -133,10 +139,11 @@ export class World {
     const node: SimNode = {
       index, ref, site: this.#site(), clockRate: 1 + drift, missedMs: 0, isUp: true, frozenUntilMs: 0, heldBack: [],
       machine: makePastry({ ref, seed: `${this.seed}:${index}`, config: this.#options.config ?? {} }),
-      timer: 0, part: 0, links: new Map(), kept: new Set(), startedMs: this.nowMs, readyMs: -1, joinMessages: 0,
+      slot: this.living.length, timer: 0, part: 0, links: new Map(), kept: new Set(), startedMs: this.nowMs, readyMs: -1, joinMessages: 0,
       treat: undefined,
     }
     this.nodes.push(node)
+    this.living.push(node)
     this.version++
     this.byId.set(ref.id, node)
     if (bootstraps !== undefined) {
@@ -162,8 +169,14 @@ export class World {
     this.version++
     node.isUp = false
     node.heldBack = []
+    for (const index of node.links.keys()) this.nodes[index]!.links.delete(node.index)
     node.links.clear()
     node.kept.clear()
+    node.machine = DEAD
+    const last = this.living.pop()!
+    if (last === node) return
+    this.living[node.slot] = last
+    last.slot = node.slot
   }
 
   /** The node leaves in good order. */
@@ -175,7 +188,7 @@ export class World {
   /** Cuts the network: nodes of different parts cannot reach each other any more. */
   divide(partOf: (node: SimNode) => number): void {
     this.version++
-    for (const node of this.nodes) {
+    for (const node of this.living) {
       node.part = partOf(node)
       node.links.clear()
     }
@@ -338,7 +351,7 @@ export class World {
 
   /** Closes links that nobody keeps and that are silent. */
   #sweepLinks(): void {
-    for (const node of this.nodes) {
+    for (const node of this.living) {
       for (const [index, link] of node.links) {
         const other = this.nodes[index]!
         if (this.nowMs - link.lastMs <= LINK_IDLE_MS || node.kept.has(index) || other.kept.has(node.index)) continue
@@ -373,6 +386,9 @@ export class World {
     return text as Key
   }
 }
+
+/** Stands in for the machines of the dead. */
+const DEAD = makePastry({ ref: { id: '0'.repeat(32) as OverlayId, contact: new Uint8Array(0) }, seed: 0 })
 
 function overTheWire(message: Message): Message {
   const decoded = decode(encode(message))
