@@ -141,6 +141,7 @@ export class OutgoingCall<T> implements Call<T> {
 
   #end(error: WarrenError): void {
     this.#error ??= error
+    this.#items.abandon()
     this.#release()
     this.#wake?.()
   }
@@ -172,15 +173,16 @@ export class OutgoingCall<T> implements Call<T> {
   }
 
   async #single(): Promise<T> {
-    const first = await this.#next()
-    if (first === undefined) return undefined as T
-    if (!this.#items.ended && this.#error === undefined || this.#items.hasItem) {
-      this.cancel('the caller takes one answer')
+    try {
+      const first = await this.#next()
+      // The end may come by itself, so that only a second item tells a stream from an answer.
+      if (first === undefined || await this.#next() === undefined) return first?.value as T
       throw new WarrenError('BAD_ARGUMENT',
         `${this.#method} answers with a stream of items: use 'for await' on the call`, { started: true })
+    } finally {
+      this.cancel('the caller takes one answer')
+      this.#items.clear()
     }
-    if (this.#error !== undefined) throw this.#error
-    return first.value
   }
 
   #settled(): Promise<T> {

@@ -38,6 +38,8 @@ export interface IncomingCall {
   readonly payload: Uint8Array
 }
 
+const UNHEARD: CallListener = { data: () => {}, failed: () => {} }
+
 /** What the owner of a link does about it. */
 export interface LinkHandlers {
   /** A call came. @returns who listens to it. */
@@ -81,6 +83,10 @@ export class Link {
 
   /** Calls open in both directions. */
   get callCount(): number { return this.#machine.callCount }
+  /** Calls that somebody listens to; the same number, unless something was left behind. */
+  get listenerCount(): number { return this.#listeners.size }
+  /** Timers that are armed. */
+  get timerCount(): number { return this.#timers.size }
   /** Whether new calls may be opened. */
   get acceptsCalls(): boolean { return !this.#closed && this.#machine.acceptsCalls }
   /** Smallest measured round trip of late, milliseconds; `undefined` if none was measured. */
@@ -171,7 +177,10 @@ export class Link {
       case 'call': {
         const handle = this.#handle(event.callId)
         const { meta, flags, payload } = event
-        this.#listeners.set(event.callId, this.#handlers.call({ handle, meta, flags, payload }))
+        this.#listeners.set(event.callId, UNHEARD)
+        const listener = this.#handlers.call({ handle, meta, flags, payload })
+        // Whoever was asked may have refused the call already.
+        if (this.#listeners.has(event.callId)) this.#listeners.set(event.callId, listener)
         break
       }
       case 'failed': {
@@ -219,10 +228,12 @@ export class Link {
 
   #setTimer(id: string, atMs: number): void {
     this.#clearTimer(id)
+    // Timers count whole milliseconds: one more, so that none comes before its time.
+    const delayMs = Math.ceil(Math.max(0, atMs - nowMs())) + 1
     const timer = setTimeout(() => {
       this.#timers.delete(id)
       this.#input({ type: 'timer', id })
-    }, Math.min(Math.max(0, atMs - nowMs()), 0x7fff_ffff))
+    }, Math.min(delayMs, 0x7fff_ffff))
     this.#timers.set(id, timer)
   }
 

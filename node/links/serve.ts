@@ -35,6 +35,8 @@ class Serving implements CallListener {
   #ended: WarrenError | undefined
   #over = false
   #running = false
+  /** Whether the handler was called: from then on nobody may take the call for one that never began. */
+  #started = false
   #wake: (() => void) | undefined
   #sent: (() => void) | undefined
   #unsentBytes = 0
@@ -47,6 +49,8 @@ class Serving implements CallListener {
   }
 
   data(flags: number, payload: Uint8Array): void {
+    // Answered, and the answer waits for credit: what still comes of the request is not wanted.
+    if (this.#over) return
     const fault = this.#items.push(flags, payload)
     if (fault !== undefined) return this.#fail(new WarrenError('LIMIT', fault, { started: this.#running }))
     this.#wake?.()
@@ -77,7 +81,8 @@ class Serving implements CallListener {
 
   #fail(error: unknown): void {
     if (this.#over) return
-    this.#incoming.handle.fail(toWireError(error))
+    const wire = toWireError(error)
+    this.#incoming.handle.fail(this.#started ? { ...wire, started: true } : wire)
     this.#finish(error instanceof WarrenError ? error : new WarrenError('INTERNAL', 'the handler failed'))
   }
 
@@ -98,6 +103,7 @@ class Serving implements CallListener {
       const { app, method, name } = this.#find()
       const input = await this.#input(method, argument, name)
       if (this.#over) return
+      this.#started = true
       const result: unknown = method.handler(input as never, this.#context(app) as never)
       if (isAsyncIterable(result)) await this.#stream(result, method, name)
       else await this.#reply(await result, method, name)

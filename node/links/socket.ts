@@ -13,6 +13,10 @@ const GREETING_TIMEOUT_MS = 5_000
 export function socketCarrier(socket: Socket, remote: string): Carrier {
   let handlers: CarrierHandlers | undefined
   let reason = 'the other end closed the link'
+  const finish = (): void => {
+    handlers?.closed(reason)
+    handlers = undefined
+  }
   socket.on('error', (error) => { reason = error.message })
   return {
     remote,
@@ -22,8 +26,8 @@ export function socketCarrier(socket: Socket, remote: string): Carrier {
       socket.on('drain', () => handlers?.drain())
       // Half-open sockets are of no use to a link: the other end's end is the end.
       socket.on('end', () => socket.destroy())
-      socket.on('close', () => handlers?.closed(reason))
-      if (socket.destroyed) queueMicrotask(() => handlers?.closed(reason))
+      socket.on('close', finish)
+      if (socket.destroyed) queueMicrotask(finish)
       socket.resume()
     },
     send: (bytes) => socket.writable ? socket.write(bytes) : true,
@@ -46,11 +50,14 @@ const CODEC_OF: ReadonlyMap<string, LinkCodec> = new Map([[RPC_CBOR, 'cbor'], [R
  * Reads the first line of a connection to the local socket.
  * @returns the carrier and its codec; `undefined` if the process was refused: it is told why in a line of
  * text, then the socket is closed.
+ * @param timeoutMs time for the line to come; shorter only in tests.
  */
-export function acceptSocket(socket: Socket): Promise<{ carrier: Carrier, codec: LinkCodec } | undefined> {
+export function acceptSocket(
+  socket: Socket, timeoutMs: number = GREETING_TIMEOUT_MS,
+): Promise<{ carrier: Carrier, codec: LinkCodec } | undefined> {
   return new Promise((resolve) => {
     let seen: Buffer = Buffer.alloc(0)
-    const timer = setTimeout(() => refuse('no protocol id came'), GREETING_TIMEOUT_MS)
+    const timer = setTimeout(() => refuse('no protocol id came'), timeoutMs)
     const finish = (result: { carrier: Carrier, codec: LinkCodec } | undefined): void => {
       clearTimeout(timer)
       socket.off('data', onData)
@@ -58,8 +65,8 @@ export function acceptSocket(socket: Socket): Promise<{ carrier: Carrier, codec:
       resolve(result)
     }
     const refuse = (why: string): void => {
-      socket.on('error', () => socket.destroy())
-      socket.end(`${why}; this node speaks ${RPC_CBOR} and ${RPC_JSON}, each followed by a newline\n`)
+      socket.write(`${why}; this node speaks ${RPC_CBOR} and ${RPC_JSON}, each followed by a newline\n`)
+      socket.destroySoon()
       finish(undefined)
     }
     const onClose = (): void => finish(undefined)

@@ -1,5 +1,5 @@
 /** The calls that are open on a link, their ids, their deadlines and what they hold. */
-import { CALL_ID_MAX, STREAM_IDLE_MS } from '../limits.ts'
+import { CALL_ID_MAX, LINK_BUFFER_BYTES_MAX, STREAM_IDLE_MS, WINDOW_BYTES_INITIAL } from '../limits.ts'
 import { Deadlines, NO_BUCKET, type Timed } from './deadlines.ts'
 import { FLAG, type CallMeta } from './messages.ts'
 import type { Sender } from './outbox.ts'
@@ -31,6 +31,7 @@ export class CallTable {
   #nextId: number
   #peerIdLast = 0
   #ownCount = 0
+  #grownBytes = 0
   /** Bytes received on all calls and not yet consumed. */
   heldBytes = 0
 
@@ -102,6 +103,7 @@ export class CallTable {
     if (call.own) this.#ownCount--
     this.deadlines.remove(call)
     this.heldBytes -= call.window.heldBytes
+    this.#grownBytes -= call.window.windowBytes - WINDOW_BYTES_INITIAL
     return true
   }
 
@@ -112,24 +114,33 @@ export class CallTable {
     return true
   }
 
-  /** The owner has consumed `cost` bytes. @returns credit to send. */
-  consume(
-    call: CallState, cost: number, nowMs: number, rttMs: number | undefined, mayGrow: boolean,
-  ): number {
-    const before = call.window.heldBytes
-    const grant = call.window.consume(cost, nowMs, rttMs, mayGrow)
-    this.heldBytes -= before - call.window.heldBytes
+  /**
+   * The owner has consumed `cost` bytes. A window grows only while all windows of the link have grown by no
+   * more than its buffer, and no more than that waits to be read.
+   * @returns credit to send.
+   */
+  consume(call: CallState, cost: number, nowMs: number, rttMs: number | undefined): number {
+    const { window } = call
+    const heldBefore = window.heldBytes
+    const windowBefore = window.windowBytes
+    const mayGrow = this.heldBytes < LINK_BUFFER_BYTES_MAX
+      && this.#grownBytes + windowBefore <= LINK_BUFFER_BYTES_MAX
+    const grant = window.consume(cost, nowMs, rttMs, mayGrow)
+    this.heldBytes -= heldBefore - window.heldBytes
+    this.#grownBytes += window.windowBytes - windowBefore
     return grant
   }
 
   /**
    * A frame of the call passed: moves its deadline. A stream may be silent for `idleMs`; an upload may be
-   * silent for the longer of both times, and its answer has the whole time once the upload has ended.
+   * silent for the longer of both times, and its answer has the whole time once the upload has ended, unless
+   * it is a stream that has begun.
    */
   touch(call: CallState, flags: number, isRequest: boolean, nowMs: number): void {
     if (isRequest) {
+      const answerMs = call.streaming ? call.idleMs : call.timeoutMs
       const ended = (flags & FLAG.END) !== 0
-      call.deadlineAtMs = nowMs + (ended ? call.timeoutMs : Math.max(call.idleMs, call.timeoutMs))
+      call.deadlineAtMs = nowMs + (ended ? answerMs : Math.max(call.idleMs, call.timeoutMs))
     } else {
       if ((flags & (FLAG.END | FLAG.MORE)) === 0) call.streaming = true
       if (!call.streaming) return

@@ -1,7 +1,10 @@
 /** The codec table: how values become bytes. The nesting of what a peer sent is capped before it is decoded. */
-import { Encoder } from 'cbor-x'
+import { addExtension, Encoder } from 'cbor-x'
 import { WarrenError } from '../errors.ts'
 import { NESTING_DEPTH_MAX } from '../limits.ts'
+
+/** Longest big integer, bytes: its decoder's time grows with the square of its length. */
+const BIGNUM_BYTES_MAX = 1_024
 
 /** Turns values into bytes and back. Another codec is one more entry of `CODECS`. */
 export interface Codec {
@@ -22,8 +25,11 @@ const isPlainTag = (tag: number): boolean =>
  * bytes, more than one item, or a tag that would build something else than plain data.
  */
 export function cborFault(bytes: Uint8Array): string | undefined {
+  // What each open list, map or tag still holds; below zero while its length is not known: -1 where it may
+  // end, -2 behind a key whose value is missing, -3 in a list.
   const remaining: number[] = [1]
   let offset = 0
+  let bignum = false
   while (remaining.length > 0) {
     const depth = remaining.length - 1
     if (remaining[depth] === 0) { remaining.pop(); continue }
@@ -31,8 +37,9 @@ export function cborFault(bytes: Uint8Array): string | undefined {
     const head = bytes[offset++]!
     const major = head >> 5
     const info = head & 31
-    if (remaining[depth] === -1 && head === 0xff) { remaining.pop(); continue }
+    if (head === 0xff && (remaining[depth] === -1 || remaining[depth] === -3)) { remaining.pop(); continue }
     if (remaining[depth]! > 0) remaining[depth]!--
+    else if (remaining[depth] !== -3) remaining[depth] = -3 - remaining[depth]!
     let length = info
     if (info >= 24 && info <= 27) {
       const size = 1 << (info - 24)
@@ -49,12 +56,15 @@ export function cborFault(bytes: Uint8Array): string | undefined {
       if (length === -1) return 'a text or bytes of indefinite length'
       offset += length
       if (offset > bytes.length) return 'a text or bytes longer than the message'
+      if (bignum && length > BIGNUM_BYTES_MAX) return `a number of more than ${BIGNUM_BYTES_MAX} bytes`
     } else if (major >= 4 && major <= 6) {
       if (major === 6 && !isPlainTag(length)) return `tag ${length} is not plain data`
       if (remaining.length > NESTING_DEPTH_MAX) return `it is nested deeper than ${NESTING_DEPTH_MAX}`
-      if (length > bytes.length) return 'a list or map longer than the message'
-      remaining.push(major === 4 || length === -1 ? length : major === 5 ? length * 2 : 1)
+      if (major !== 6 && length > bytes.length) return 'a list or map longer than the message'
+      if (length === -1) remaining.push(major === 4 ? -3 : -1)
+      else remaining.push(major === 4 ? length : major === 5 ? length * 2 : 1)
     }
+    bignum = major === 6 && (length === 2 || length === 3)
   }
   return offset === bytes.length ? undefined : 'bytes follow the item'
 }
@@ -82,6 +92,15 @@ export function jsonFault(text: string): string | undefined {
 function refuse(codec: string, reason: string, cause?: unknown): never {
   throw new WarrenError('BAD_PAYLOAD', `this is not ${codec} that can be read: ${reason}`,
     { started: false, ...(cause === undefined ? {} : { cause }) })
+}
+
+// These would leave under a tag that no decoder of ours takes: better that their sender hears of it.
+for (const Class of [Error, RegExp]) {
+  addExtension({
+    Class, tag: 27,
+    encode(): never { throw new TypeError(`a value of class ${Class.name} has no form in CBOR; send its parts`) },
+    decode: (value: unknown) => value,
+  })
 }
 
 const cborEncoder = new Encoder({ useRecords: false, mapsAsObjects: true, tagUint8Array: false })

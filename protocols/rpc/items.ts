@@ -5,6 +5,9 @@ import { FLAG, frameCost, isBareEnd } from './messages.ts'
 /** Pieces of one item: at 4 KiB each, the least that a sender cuts, four times what the longest item has. */
 const ITEM_PARTS_MAX = 16_384
 
+/** Empty slots before an item list is cut. */
+const COMPACT_AFTER = 64
+
 /** One whole item: bytes as they are, or bytes of the payload codec. */
 export interface Item { readonly raw: boolean, readonly bytes: Uint8Array }
 
@@ -26,18 +29,20 @@ export class Assembler {
     return this.#bytes <= ASSEMBLY_BYTES_MAX || this.#isOldest(queue)
   }
 
-  /** `queue`'s item of `bytes` is whole or given up: others may go on. */
+  /** `queue`'s item, of which `bytes` were counted, is whole or given up: others may go on. */
   done(queue: ItemQueue, bytes: number): void {
     if (!this.#unfinished.delete(queue)) return
     this.#bytes -= bytes
     for (const waiting of this.#unfinished) {
+      if (waiting.hasItem) continue
       waiting.release()
       if (this.#bytes > ASSEMBLY_BYTES_MAX) break
     }
   }
 
+  /** An item whose reader has not taken the one before it cannot go on: it does not hold up the others. */
   #isOldest(queue: ItemQueue): boolean {
-    for (const oldest of this.#unfinished) return oldest === queue
+    for (const oldest of this.#unfinished) if (!oldest.hasItem) return oldest === queue
     return true
   }
 }
@@ -46,11 +51,13 @@ export class Assembler {
 export class ItemQueue {
   readonly #assembler: Assembler
   readonly #consume: (cost: number) => void
-  #items: { item: Item, cost: number }[] = []
+  #items: ({ item: Item, cost: number } | undefined)[] = []
   #head = 0
   #parts: Uint8Array[] = []
   #partsBytes = 0
   #partsCost = 0
+  /** Bytes of the parts that the assembler has counted. */
+  #countedBytes = 0
   #ended = false
 
   /** @param consume gives `cost` bytes of credit back to the sender. */
@@ -84,12 +91,17 @@ export class ItemQueue {
       return `an item is over ${ITEM_BYTES_MAX} bytes; send it as a stream of smaller ones`
     }
     if ((flags & FLAG.MORE) === 0) this.#finish(raw)
-    else if (this.#assembler.grow(this, payload.length) && !this.hasItem) this.#consumeParts()
+    else this.#grow(payload.length)
     return undefined
   }
 
+  /** Gives the parts' credit back if the reader waits for this item and the link has room for more of it. */
+  #grow(bytes: number): void {
+    this.#countedBytes += bytes
+    if (this.#assembler.grow(this, bytes) && !this.hasItem) this.#consumeParts()
+  }
+
   #finish(raw: boolean): void {
-    const last = this.#parts[this.#parts.length - 1]!
     const bytes = new Uint8Array(this.#partsBytes)
     let offset = 0
     for (const part of this.#parts) {
@@ -97,10 +109,17 @@ export class ItemQueue {
       offset += part.length
     }
     this.#items.push({ item: { raw, bytes }, cost: this.#partsCost })
+    this.abandon()
+  }
+
+  /** Forgets the item that is under way: nothing more of it comes. Whole items still wait to be taken. */
+  abandon(): void {
     this.#parts = []
     this.#partsBytes = 0
     this.#partsCost = 0
-    this.#assembler.done(this, bytes.length - last.length)
+    const counted = this.#countedBytes
+    this.#countedBytes = 0
+    this.#assembler.done(this, counted)
   }
 
   #consumeParts(): void {
@@ -119,24 +138,22 @@ export class ItemQueue {
   shift(): Item | undefined {
     const taken = this.#items[this.#head]
     if (taken === undefined) return undefined
-    this.#head++
-    if (this.#head === this.#items.length) {
-      this.#items = []
+    // The slot lets go of its item at once, because a reader that is always behind never empties the list.
+    this.#items[this.#head++] = undefined
+    if (this.#head === this.#items.length || this.#head > COMPACT_AFTER) {
+      this.#items = this.#items.slice(this.#head)
       this.#head = 0
     }
     if (taken.cost > 0) this.#consume(taken.cost)
     // The reader waits for the item that is under way: it may go on.
-    if (!this.hasItem && this.#parts.length > 0 && this.#assembler.grow(this, 0)) this.#consumeParts()
+    if (!this.hasItem && this.#parts.length > 0) this.#grow(0)
     return taken.item
   }
 
   /** Forgets everything; nothing more is given back. */
   clear(): void {
-    const last = this.#partsBytes
     this.#items = []
     this.#head = 0
-    this.#parts = []
-    this.#partsBytes = 0
-    this.#assembler.done(this, last)
+    this.abandon()
   }
 }

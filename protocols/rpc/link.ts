@@ -1,10 +1,11 @@
 /** The machine of a link: calls in both directions over one ordered byte stream between two processes. */
 import { WarrenError, fromWireError, toWireError, type WireError } from '../errors.ts'
 import {
-  DEAD_AFTER_MS, FRAME_BODY_BYTES_MAX, FRAME_TIMEOUT_MS, HELLO_TIMEOUT_MS, LINK_BUFFER_BYTES_MAX,
-  LINK_CALLS_MAX, META_BYTES_MAX, WINDOW_BYTES_INITIAL,
+  DEAD_AFTER_MS, FRAME_BODY_BYTES_MAX, FRAME_TIMEOUT_MS, GRACE_MS_MAX, HELLO_TIMEOUT_MS,
+  LINK_BUFFER_BYTES_MAX, LINK_CALLS_MAX, META_BYTES_MAX, WINDOW_BYTES_INITIAL,
 } from '../limits.ts'
 import type { Effect, Input, Machine } from '../machine.ts'
+import { cancelBody, errorBody } from './bodies.ts'
 import { CallTable, type CallState } from './call-table.ts'
 import { cbor, json, type Codec } from './codec.ts'
 import type { LinkCommand, LinkConfig, LinkEvent } from './contract.ts'
@@ -117,8 +118,6 @@ export class LinkMachine implements Machine<LinkCommand, Uint8Array, LinkEvent> 
     effects.push({ type: 'setTimer', id: 'hello', atMs: nowMs + HELLO_TIMEOUT_MS })
   }
 
-  // --- commands -------------------------------------------------------------------------------
-
   #command(effects: Effects, command: LinkCommand, nowMs: number): void {
     switch (command.type) {
       case 'call': this.#open(effects, command.meta, command.payload, command.flags, nowMs); break
@@ -131,9 +130,7 @@ export class LinkMachine implements Machine<LinkCommand, Uint8Array, LinkEvent> 
       }
       case 'fail': {
         const call = this.#calls.get(command.callId)
-        if (call === undefined) break
-        this.#sendError(command.callId, command.error)
-        this.#close(call)
+        if (call !== undefined) this.#fail(call, command.error)
         break
       }
       case 'cancel': {
@@ -143,7 +140,7 @@ export class LinkMachine implements Machine<LinkCommand, Uint8Array, LinkEvent> 
         this.#close(call)
         break
       }
-      case 'consume': this.#consume(command.callId, command.cost, nowMs); break
+      case 'consume': this.#consume(effects, command.callId, command.cost, nowMs); break
       case 'flush': this.#flush(effects); break
       case 'goAway': this.#leave(effects, command.graceMs, nowMs); break
     }
@@ -184,19 +181,20 @@ export class LinkMachine implements Machine<LinkCommand, Uint8Array, LinkEvent> 
     effects.push({ type: 'setTimer', id: 'deadline', atMs: this.#armedDeadlineMs })
   }
 
-  #consume(callId: number, cost: number, nowMs: number): void {
+  #consume(effects: Effects, callId: number, cost: number, nowMs: number): void {
     const call = this.#calls.get(callId)
     if (call === undefined) return
-    const mayGrow = this.#calls.heldBytes < LINK_BUFFER_BYTES_MAX
-    const grant = this.#calls.consume(call, cost, nowMs, this.rttMs, mayGrow)
-    if (grant > 0 && !call.receivedEnd) {
-      this.#outbox.control(encodeFrame(FRAME.CREDIT, 0, callId, encodeU32(grant)))
-    }
+    const grant = this.#calls.consume(call, cost, nowMs, this.rttMs)
+    if (grant === 0 || call.receivedEnd) return
+    this.#outbox.control(encodeFrame(FRAME.CREDIT, 0, callId, encodeU32(grant)))
+    // A reader that takes what came is not silent, however slowly it does.
+    this.#touch(effects, call, FLAG.MORE, !call.own, nowMs)
   }
 
   #flush(effects: Effects): void {
     const bytes = this.#outbox.flush((callId, payloadBytes, flags, notify) => {
-      if (notify) effects.push(event({ type: 'sent', callId, cost: frameCost(payloadBytes) }))
+      const cost = isBareEnd(flags, payloadBytes) ? 0 : frameCost(payloadBytes)
+      if (notify) effects.push(event({ type: 'sent', callId, cost }))
       // The callee's END is the call's end; what the caller still sends is discarded.
       if ((flags & FLAG.END) !== 0 && !this.#calls.isOwn(callId)) {
         const call = this.#calls.get(callId)
@@ -213,12 +211,12 @@ export class LinkMachine implements Machine<LinkCommand, Uint8Array, LinkEvent> 
   #leave(effects: Effects, graceMs: number, nowMs: number): void {
     if (this.#leaving) return
     this.#leaving = true
-    const body: GoAway = { lastId: this.#calls.peerIdLast, graceMs }
+    const body: GoAway = {
+      lastId: this.#calls.peerIdLast, graceMs: Math.ceil(Math.min(Math.max(graceMs, 0), GRACE_MS_MAX)),
+    }
     this.#outbox.control(encodeFrame(FRAME.GOAWAY, 0, 0, this.#codec.encode(body)))
-    effects.push({ type: 'setTimer', id: 'grace', atMs: nowMs + graceMs })
+    effects.push({ type: 'setTimer', id: 'grace', atMs: nowMs + body.graceMs })
   }
-
-  // --- what the peer sent ---------------------------------------------------------------------
 
   #receive(effects: Effects, bytes: Uint8Array, nowMs: number): void {
     this.#liveness.heard(nowMs)
@@ -244,7 +242,7 @@ export class LinkMachine implements Machine<LinkCommand, Uint8Array, LinkEvent> 
       case FRAME.DATA: return this.#data(effects, frame, nowMs)
       case FRAME.ERROR: return this.#failed(effects, frame)
       case FRAME.CANCEL: return this.#cancelled(effects, frame)
-      case FRAME.CREDIT: return this.#credit(effects, frame)
+      case FRAME.CREDIT: return this.#credit(effects, frame, nowMs)
       case FRAME.PING: return this.#pinged(effects, frame)
       case FRAME.PONG: return this.#liveness.pong(frame.body, nowMs)
       default: return this.#goingAway(effects, frame)
@@ -257,6 +255,10 @@ export class LinkMachine implements Machine<LinkCommand, Uint8Array, LinkEvent> 
     if (typeof hello === 'string') return this.#violated(effects, hello)
     this.#peerHello = hello
     this.#outbox.limitBody(hello.maxFrame)
+    // Calls that did not wait for HELLO began with the least that it can say.
+    for (const { sender } of this.#calls.values()) {
+      this.#outbox.credit(sender, hello.window - WINDOW_BYTES_INITIAL)
+    }
     effects.push({ type: 'clearTimer', id: 'hello' }, event({ type: 'up', hello }))
   }
 
@@ -347,11 +349,13 @@ export class LinkMachine implements Machine<LinkCommand, Uint8Array, LinkEvent> 
     effects.push(event({ type: 'failed', callId: call.callId, error: new WarrenError(name, reason) }))
   }
 
-  #credit(effects: Effects, frame: Frame): void {
+  #credit(effects: Effects, frame: Frame, nowMs: number): void {
     const bytes = decodeU32(frame.body)
     if (bytes === undefined) return this.#violated(effects, 'CREDIT is not four bytes')
     const call = this.#known(effects, frame.callId, 'CREDIT')
-    if (call !== undefined) this.#outbox.credit(call.sender, bytes)
+    if (call === undefined) return
+    this.#outbox.credit(call.sender, bytes)
+    if (!call.own || !call.sender.ended) this.#touch(effects, call, FLAG.MORE, call.own, nowMs)
   }
 
   #pinged(effects: Effects, frame: Frame): void {
@@ -374,8 +378,6 @@ export class LinkMachine implements Machine<LinkCommand, Uint8Array, LinkEvent> 
     }
   }
 
-  // --- time -----------------------------------------------------------------------------------
-
   #timer(effects: Effects, id: string, nowMs: number): void {
     switch (id) {
       case 'deadline': return this.#expire(effects, nowMs)
@@ -391,7 +393,7 @@ export class LinkMachine implements Machine<LinkCommand, Uint8Array, LinkEvent> 
       }
       case 'ping': return this.#checkAlive(effects, nowMs)
       case 'grace':
-        return this.#down(effects, new WarrenError('DEREGISTERED', 'the time to finish is over', { started: true }))
+        return this.#end(effects, new WarrenError('DEREGISTERED', 'the time to finish is over'))
       default:
     }
   }
@@ -425,8 +427,6 @@ export class LinkMachine implements Machine<LinkCommand, Uint8Array, LinkEvent> 
     this.#outbox.control(encodeFrame(FRAME.PING, 0, 0, this.#liveness.ping(nowMs)))
   }
 
-  // --- ends -----------------------------------------------------------------------------------
-
   /** The open call; a closed one's frames are discarded, one that never was is a violation. */
   #known(effects: Effects, callId: number, what: string): CallState | undefined {
     if (this.#calls.stateOf(callId) === 'never') {
@@ -435,23 +435,24 @@ export class LinkMachine implements Machine<LinkCommand, Uint8Array, LinkEvent> 
     return this.#calls.get(callId)
   }
 
-  #sendError(callId: number, error: WireError): void {
-    this.#outbox.control(encodeFrame(FRAME.ERROR, 0, callId, this.#encodeError(error)))
+  /** What was said before an error is not lost: the error waits behind it, for credit as well. */
+  #fail(call: CallState, error: WireError): void {
+    if (!call.own && call.sender.queue.length > 0) {
+      return this.#outbox.fail(call.sender, errorBody(this.#codec, error, this.#outbox.bodyBytesMax))
+    }
+    this.#sendError(call.callId, error)
+    this.#close(call)
   }
 
-  #encodeError(error: WireError): Uint8Array {
-    try {
-      const body = this.#codec.encode(error)
-      if (body.length <= FRAME_BODY_BYTES_MAX) return body
-    } catch { /* Details without a form in the codec: sent without them. */ }
-    const { details: _details, ...rest } = error
-    return this.#codec.encode(rest)
+  #sendError(callId: number, error: WireError): void {
+    const body = errorBody(this.#codec, error, this.#outbox.bodyBytesMax)
+    this.#outbox.control(encodeFrame(FRAME.ERROR, 0, callId, body))
   }
 
   #sendCancel(call: CallState, body: Cancel): void {
     // A call whose CALL frame never left needs no cancelling.
     if (call.sender.written) {
-      this.#outbox.control(encodeFrame(FRAME.CANCEL, 0, call.callId, this.#codec.encode(body)))
+      this.#outbox.control(encodeFrame(FRAME.CANCEL, 0, call.callId, cancelBody(this.#codec, body)))
     }
   }
 
@@ -468,11 +469,13 @@ export class LinkMachine implements Machine<LinkCommand, Uint8Array, LinkEvent> 
   }
 
   #violated(effects: Effects, rule: string): void {
-    const error = new WarrenError('PROTOCOL', rule)
-    effects.push({
-      type: 'send', to: undefined,
-      message: encodeFrame(FRAME.ERROR, 0, 0, this.#encodeError(toWireError(error))),
-    })
+    this.#end(effects, new WarrenError('PROTOCOL', rule))
+  }
+
+  /** The link ends from this side, and the peer is told why. */
+  #end(effects: Effects, error: WarrenError): void {
+    const body = errorBody(this.#codec, toWireError(error), this.#outbox.bodyBytesMax)
+    effects.push({ type: 'send', to: undefined, message: encodeFrame(FRAME.ERROR, 0, 0, body) })
     this.#down(effects, error)
   }
 

@@ -27,6 +27,9 @@ export const FLAG = {
   RAW: 4,
 } as const
 
+/** Least that a peer must read at once, bytes: the longest meta, the longest error and a piece of an item fit. */
+const FRAME_BODY_BYTES_MIN = 16 * 1024
+
 const FLAGS_ALL = FLAG.END | FLAG.MORE | FLAG.RAW
 
 /** Flow-control cost of a payload: its bytes and its header, so that empty items are not free. */
@@ -43,7 +46,7 @@ export function isBareEnd(flags: number, payloadBytes: number): boolean {
 export interface Hello {
   /** Version: 1. */
   readonly v: number
-  /** Longest body that the sender reads, bytes; 1 024 to 32 768. */
+  /** Longest body that the sender reads, bytes; 16 384 to 32 768, so that meta, errors and an item's piece fit. */
   readonly maxFrame: number
   /** Credit that every call starts with toward the sender, bytes; at least 65 536. */
   readonly window: number
@@ -74,6 +77,9 @@ export interface CallMeta {
   /** Subjects (PeerIds) on whose behalf the call is made; set by the node that hands it to an app. */
   readonly ob?: readonly string[]
 }
+
+/** Longest reason of a CANCEL, characters. */
+export const REASON_CHARACTERS_MAX = 500
 
 /** Body of CANCEL. */
 export interface Cancel { readonly reason: string, readonly code?: ErrorCode }
@@ -197,7 +203,9 @@ export function checkHello(value: unknown): Hello | string {
   if (value.v !== RPC_VERSION) {
     return `the peer speaks version ${String(value.v)} of the protocol, this one speaks ${RPC_VERSION}`
   }
-  if (!isInteger(value.maxFrame, 1_024, FRAME_BODY_BYTES_MAX)) return 'HELLO.maxFrame is not 1 024 to 32 768'
+  if (!isInteger(value.maxFrame, FRAME_BODY_BYTES_MIN, FRAME_BODY_BYTES_MAX)) {
+    return `HELLO.maxFrame is not ${FRAME_BODY_BYTES_MIN} to ${FRAME_BODY_BYTES_MAX}`
+  }
   if (!isInteger(value.window, WINDOW_BYTES_INITIAL, 0x7fff_ffff)) return 'HELLO.window is below 65 536'
   if (!isText(value.epoch, 64)) return 'HELLO.epoch is not a short text'
   const features = value.features
@@ -235,7 +243,7 @@ export function checkMeta(value: unknown): CallMeta | string {
 
 /** Checks a decoded CANCEL; whatever came, there is a reason. */
 export function checkCancel(value: unknown): Cancel {
-  if (isRecord(value) && isText(value.reason, 500)) {
+  if (isRecord(value) && isText(value.reason, REASON_CHARACTERS_MAX)) {
     return value.code === 'DEADLINE_EXCEEDED'
       ? { reason: value.reason, code: 'DEADLINE_EXCEEDED' } : { reason: value.reason }
   }

@@ -8,7 +8,11 @@ interface Entry {
   offset: number
   readonly flags: number
   readonly notify: boolean
+  /** The body of an ERROR, which ends the call and costs no credit. */
+  readonly isError: boolean
 }
+
+const SENT: Entry = { payload: new Uint8Array(0), offset: 0, flags: 0, notify: false, isError: false }
 
 /** The sending half of a call. */
 export interface Sender {
@@ -59,6 +63,11 @@ export class Outbox {
     return this.#control.length === 0 && this.#turns.length === 0
   }
 
+  /** The longest body that may be sent. */
+  get bodyBytesMax(): number {
+    return this.#bodyBytesMax
+  }
+
   /** The longest body that the peer reads. */
   limitBody(bytes: number): void {
     this.#bodyBytesMax = Math.min(FRAME_BODY_BYTES_MAX, bytes)
@@ -72,8 +81,15 @@ export class Outbox {
 
   /** Queues a payload behind what the call already has to say. */
   push(sender: Sender, payload: Uint8Array, flags: number, notify: boolean): void {
-    sender.queue.push({ payload, offset: 0, flags, notify })
+    sender.queue.push({ payload, offset: 0, flags, notify, isError: false })
     if ((flags & FLAG.END) !== 0) sender.ended = true
+    this.#offer(sender)
+  }
+
+  /** Queues the callee's ERROR behind what it has said before. */
+  fail(sender: Sender, body: Uint8Array): void {
+    sender.queue.push({ payload: body, offset: 0, flags: FLAG.END, notify: false, isError: true })
+    sender.ended = true
     this.#offer(sender)
   }
 
@@ -166,6 +182,7 @@ export class Outbox {
   /** One chunk of one call; `undefined` if it does not fit into what is left of this flush. */
   #take(sender: Sender, roomBytes: number, mustSend: boolean, onSent: OnSent): Part | undefined {
     const entry = sender.queue[sender.head]!
+    if (entry.isError) return this.#takeError(sender, entry, roomBytes, mustSend, onSent)
     const left = entry.payload.length - entry.offset
     const meta = sender.metaBytes
     const overhead = HEADER_BYTES + (meta === undefined ? 0 : 2 + meta.length)
@@ -193,9 +210,20 @@ export class Outbox {
       callId: sender.callId, meta, payload,
     }
   }
+
+  /** A whole ERROR; `undefined` if it does not fit into what is left of this flush. */
+  #takeError(sender: Sender, entry: Entry, roomBytes: number, mustSend: boolean, onSent: OnSent): Part | undefined {
+    const { payload, flags } = entry
+    if (!mustSend && HEADER_BYTES + payload.length > roomBytes) return undefined
+    advance(sender)
+    onSent(sender.callId, payload.length, flags, false)
+    return { type: FRAME.ERROR, flags: 0, callId: sender.callId, meta: undefined, payload }
+  }
 }
 
 function advance(sender: Sender): void {
+  // The slot lets go of its payload at once; the array itself is cut now and then.
+  sender.queue[sender.head] = SENT
   sender.head++
   if (sender.head === sender.queue.length) {
     sender.queue = []
@@ -211,6 +239,6 @@ function canSend(sender: Sender): boolean {
   const entry = sender.queue[sender.head]
   if (entry === undefined) return false
   const left = entry.payload.length - entry.offset
-  if (isBareEnd(entry.flags, left)) return true
+  if (entry.isError || isBareEnd(entry.flags, left)) return true
   return sender.creditBytes >= frameCost(left === 0 ? 0 : 1)
 }
