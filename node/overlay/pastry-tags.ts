@@ -15,7 +15,7 @@ export class KeepAliveTags {
   readonly #failed: (error: unknown) => void
   readonly #wishes = new Map<OverlayId, { readonly ref: NodeRef, readonly isWarm: boolean }>()
   readonly #tagged = new Set<OverlayId>()
-  #isWriting = false
+  #writing: Promise<void> | undefined
 
   constructor(peerStore: PeerStore, failed: (error: unknown) => void) {
     this.#peerStore = peerStore
@@ -25,13 +25,21 @@ export class KeepAliveTags {
   /** From now on the link to the node is to stay, or not. `isTagged`: it has a tag that we did not write. */
   set(ref: NodeRef, isWarm: boolean, isTagged = false): void {
     if (isTagged) this.#tagged.add(ref.id)
-    if (this.#wishes.get(ref.id) === undefined && this.#tagged.has(ref.id) === isWarm) return
+    // With nothing under way, a wish that is fulfilled already changes nothing.
+    if (this.#writing === undefined && this.#tagged.has(ref.id) === isWarm) return
     this.#wishes.set(ref.id, { ref, isWarm })
-    if (!this.#isWriting) void this.#write()
+    this.#writing ??= this.#write()
+  }
+
+  /** Writes nothing more; settles when the write under way is done. */
+  async stop(): Promise<void> {
+    this.#wishes.clear()
+    await this.#writing
   }
 
   async #write(): Promise<void> {
-    this.#isWriting = true
+    // It must not end before its promise is kept.
+    await Promise.resolve()
     for (let [wish] = this.#wishes; wish !== undefined; [wish] = this.#wishes) {
       const [id, { ref, isWarm }] = wish
       this.#wishes.delete(id)
@@ -47,6 +55,6 @@ export class KeepAliveTags {
         this.#failed(error)
       }
     }
-    this.#isWriting = false
+    this.#writing = undefined
   }
 }

@@ -210,9 +210,10 @@ class PastryService implements Pastry {
     if (hadLinks) await new Promise((resolve) => { setTimeout(resolve, LEAVE_MS) })
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.halt()
     this.#machine = undefined
+    await this.#tags.stop()
   }
 
   halt(): void {
