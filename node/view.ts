@@ -6,6 +6,7 @@ import type { AppInfo, NodeInfo, NodeStatus, NodeView, PeerInfo } from './apps/n
 import type { LocalProcesses } from './apps/processes.ts'
 import type { Config } from './config.ts'
 import type { Home } from './home.ts'
+import { parsePeerId } from './overlay/addresses.ts'
 import type { Directory } from './overlay/directory.ts'
 import type { OverlayHost } from './overlay/host.ts'
 import type { Neighbours } from './overlay/neighbours.ts'
@@ -33,6 +34,11 @@ export function createView(parts: ViewParts): NodeView {
   const self = host.peerId.toString()
   const localApps = (): AppInfo[] => apps.list().filter(({ name }) => name !== 'node').map(appInfo)
 
+  const ringRtt = (peerId: string): number | undefined => {
+    const peer = parsePeerId(peerId)
+    return peer === undefined ? undefined : host.services.pastry.rttMs(peer)
+  }
+
   function appInfo(app: LocalApp): AppInfo {
     return {
       app: app.name, node: self, nodeName: config.name, local: true, pid: app.pid,
@@ -57,7 +63,7 @@ export function createView(parts: ViewParts): NodeView {
       const others = asked.map(({ peerId, status: said, apps: names }): NodeInfo => ({
         peerId, name: said?.name ?? '', local: false, apps: names,
         addresses: said?.addresses ?? [addresses.get(peerId)?.address ?? ''],
-        rttMs: rtt(peers.rttMs(peerId) ?? addresses.get(peerId)?.connectionRtt),
+        rttMs: rtt(peers.rttMs(peerId) ?? ringRtt(peerId) ?? addresses.get(peerId)?.connectionRtt),
         state: said === undefined ? 'unreachable' : 'up',
       }))
       const here: NodeInfo = {

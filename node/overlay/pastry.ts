@@ -74,6 +74,8 @@ export interface Pastry extends Startable {
   readonly network: string
   /** What can be seen of the ring from here. */
   ring(): RingInfo
+  /** Round trip to a node of the leaf set or the table as the overlay measured it, milliseconds. */
+  rttMs(peer: PeerId): number | undefined
   /** Finds the owner of a key. Throws as `PendingLookups.ask` does. */
   lookup(key: Key, options?: LookupOptions): Promise<Answered>
   /** Calls `listener` at each event of the machine, and when the driver refuses something; returns what stops that. */
@@ -234,6 +236,15 @@ class PastryService implements Pastry {
       network: this.network, id: this.id, peerId: this.#components.peerId.toString(),
       leafSetCountMax: this.#config.leafSetCountMax, links: this.#links?.size ?? 0, refused: this.#refused,
     })
+  }
+
+  rttMs(peer: PeerId): number | undefined {
+    const id = placeOf(this.network, peer)
+    const view = this.#machine?.view(this.#driver?.nowMs ?? 0)
+    for (const known of [...view?.left ?? [], ...view?.right ?? [], ...view?.table.all() ?? []]) {
+      if (known.id === id) return known.rttMs === 0 ? undefined : known.rttMs
+    }
+    return undefined
   }
 
   async lookup(key: Key, options: LookupOptions = {}): Promise<Answered> {

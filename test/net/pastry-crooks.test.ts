@@ -9,7 +9,7 @@ import { encode, MESSAGE_BYTES_MAX, PASTRY_PROTOCOL, type NodeRef, type Route } 
 import { encodeRecords } from '../../protocols/pastry/records.ts'
 import { refOf } from '../../node/overlay/pastry-peers.ts'
 import {
-  crookAt, isWhole, NETWORK, plainRing, stopAll, until, whole, type Crook, type PlainNode,
+  crookAt, isWhole, leavesOf, NETWORK, plainRing, stopAll, until, whole, type Crook, type PlainNode,
 } from './pastry-nodes.ts'
 
 /** A reference to nobody, whose id fits its key. */
@@ -176,5 +176,40 @@ describe('net/pastry: peers that break the rules', function () {
   it('a peer that has nothing to say is let go', async () => {
     const bore = await crook()
     await bore.ended
+  })
+})
+
+describe('net/pastry: a root without leases', function () {
+  this.timeout(40_000)
+  let nodes: PlainNode[] = []
+  after(async () => { await stopAll(nodes) })
+
+  it('is not believed; when it is gone the node that holds them answers', async () => {
+    nodes = await plainRing(3)
+    await whole(nodes)
+    const [victim] = nodes
+    const usurper = await crookAt(victim!)
+    const key = usurper.ref.id as string as Key
+    // It says that it is ready, and so gets into the leaf set, and then answers for what it does not own.
+    usurper.listen((message) => {
+      if (message.type === 'leafProbe') {
+        const { nonce } = message
+        usurper.tell({ type: 'leafReply', nonce, state: 'ready', wanted: 0, references: [], failed: [] })
+      }
+      if (message.type !== 'route') return
+      usurper.tell({
+        type: 'answer', hop: 1, re: message.hop, hops: 1, root: usurper.ref, left: usurper.ref.id, right: usurper.ref.id,
+        leaseMs: 0, references: [], trace: [], payload: new Uint8Array(0),
+      })
+    })
+    usurper.hello()
+    usurper.tell({ type: 'leafPush', state: 'ready', references: [] })
+    await until(nodes, () => leavesOf(victim!).includes(key))
+    const answered = victim!.services.pastry.lookup(key, { timeoutMs: 30_000 })
+    await until(nodes, () => (victim!.services.pastry.ring().refused['noLease'] ?? 0) > 0)
+    await usurper.host.stop()
+    const { root } = await answered
+    assert.ok(nodes.some((node) => node.services.pastry.id === root.id))
+    await whole(nodes)
   })
 })

@@ -7,9 +7,9 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createHash } from 'node:crypto'
 import { createLibp2p } from 'libp2p'
-import { encodeControl, networkTagOf, withLength } from '../../protocols/pastry/control.ts'
+import { encodeControl, MessageReader, networkTagOf, withLength } from '../../protocols/pastry/control.ts'
 import type { PastryConfig } from '../../protocols/pastry/config.ts'
-import { encode, PASTRY_PROTOCOL, type Message, type NodeRef } from '../../protocols/pastry/messages.ts'
+import { decode, encode, PASTRY_PROTOCOL, type Message, type NodeRef } from '../../protocols/pastry/messages.ts'
 import { pastry, type Pastry, type PastryInit } from '../../node/overlay/pastry.ts'
 import { refOf } from '../../node/overlay/pastry-peers.ts'
 
@@ -118,6 +118,8 @@ export interface Crook {
   tell(message: Message): void
   hello(changes?: { ref?: NodeRef, network?: string }): void
   readonly stream: Stream
+  /** Calls `listener` with each of the victim's messages. */
+  listen(listener: (message: Message) => void): void
   /** Settles when the victim has ended the stream. */
   readonly ended: Promise<void>
 }
@@ -130,10 +132,18 @@ export async function crookAt(victim: PlainNode, privateKey?: PrivateKey): Promi
   const stream = await host.dialProtocol(victim.getMultiaddrs(), PASTRY_PROTOCOL)
   const ref = refOf(NETWORK, host.peerId, host.getMultiaddrs())
   const { promise: ended, resolve } = Promise.withResolvers<void>()
-  stream.addEventListener('message', () => {})
+  const reader = new MessageReader()
+  const listeners: ((message: Message) => void)[] = []
+  stream.addEventListener('message', ({ data }) => {
+    for (const bytes of reader.take(data.subarray()).messages) {
+      const decoded = decode(bytes)
+      if (decoded.ok) for (const listener of listeners) listener(decoded.message)
+    }
+  })
   for (const end of ['close', 'remoteCloseWrite'] as const) stream.addEventListener(end, () => { resolve() })
   const crook: Crook = {
     host, ref, stream, ended,
+    listen: (listener) => { listeners.push(listener) },
     say: (bytes) => { stream.send(withLength(bytes)) },
     tell: (message) => { crook.say(encode(message)) },
     hello: (changes = {}) => {
