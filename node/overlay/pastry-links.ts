@@ -26,6 +26,9 @@ const STREAMS_PER_PEER_MAX = 4
 const SWEEP_MS = 1_000
 /** Nodes that streams are kept to, or have just been; above libp2p's own limit of connections. */
 const PEERS_MAX = 1_024
+/** Messages about the stream itself, records among them, that a peer may send per second, and in a burst. */
+const CONTROLS_PER_SECOND_MAX = 100
+const CONTROLS_BURST_MAX = 400
 /** Pause that a peer which floods is given. */
 const REST_MS = 250
 
@@ -68,6 +71,9 @@ interface PeerLink {
   isWarm: boolean
   isWantedThere: boolean
   isUp: boolean
+  /** Messages about the stream that the peer may still send, and when they were counted. */
+  allowance: number
+  allowanceMs: number
   /** The connection that was made for the stream alone, if one was. */
   ownConnection: Connection | undefined
 }
@@ -203,7 +209,8 @@ export class ControlLinks {
   #make(ref: NodeRef): PeerLink {
     const link: PeerLink = {
       ref, streams: [], waiting: [], waitingBytes: 0, isDialling: false, dialAfterMs: 0, refusedUntilMs: 0,
-      usedMs: nowMs(), isWarm: false, isWantedThere: false, isUp: false, ownConnection: undefined,
+      usedMs: nowMs(), isWarm: false, isWantedThere: false, isUp: false,
+      allowance: CONTROLS_BURST_MAX, allowanceMs: nowMs(), ownConnection: undefined,
     }
     this.#links.set(ref.id, link)
     return link
@@ -333,6 +340,15 @@ export class ControlLinks {
   }
 
   #onControl(link: PeerLink, stream: ControlStream, bytes: Uint8Array): void {
+    const now = nowMs()
+    link.allowance = Math.min(CONTROLS_BURST_MAX,
+      link.allowance + (now - link.allowanceMs) / 1_000 * CONTROLS_PER_SECOND_MAX)
+    link.allowanceMs = now
+    if (link.allowance < 1) {
+      stream.rest(REST_MS)
+      return this.#init.hooks.refused('flood.control')
+    }
+    link.allowance--
     const control = decodeControl(bytes)
     if (control === undefined) return stream.refuse('malformed.control')
     if (control.type === 'hello') return this.#onHello(link, stream, control.networkTag, control.ref)

@@ -20,6 +20,7 @@ export interface LookupOptions {
 const LOOKUP_MS = 10_000
 
 interface Waiting {
+  readonly command: PastryCommand
   resolve(answered: Answered): void
   reject(error: unknown): void
 }
@@ -43,11 +44,14 @@ export class PendingLookups {
     signal?.throwIfAborted()
     const id = this.#nextId++
     const { promise, resolve, reject } = Promise.withResolvers<Answered>()
-    this.#waiting.set(id, { resolve, reject })
+    const asked: PastryCommand = {
+      kind: 'lookup', id, key, timeoutMs, trace, ...(payload === undefined ? {} : { payload }),
+    }
+    this.#waiting.set(id, { command: asked, resolve, reject })
     const onAbort = (): void => { reject(signal?.reason) }
     signal?.addEventListener('abort', onAbort)
     try {
-      command({ kind: 'lookup', id, key, timeoutMs, trace, ...(payload === undefined ? {} : { payload }) })
+      command(asked)
       return await promise
     } finally {
       signal?.removeEventListener('abort', onAbort)
@@ -64,6 +68,11 @@ export class PendingLookups {
       ? new WarrenError('LIMIT', 'too many lookups are under way on this node; try again later', { started: false })
       : new WarrenError('NODE_UNREACHABLE',
         `nobody on the ring answered for ${event.key} (${event.reason}); see: warren ring`, { started: 'unknown' }))
+  }
+
+  /** The machine that was asked is no more: what still waits is asked of its successor. */
+  askAgain(command: (given: PastryCommand) => void): void {
+    for (const waiting of [...this.#waiting.values()]) command(waiting.command)
   }
 
   /** Nobody will answer any more. */

@@ -10,6 +10,8 @@ import { nowMs } from '../clock.ts'
 /** Keys, and records of all keys together: a few megabytes. */
 const KEYS_MAX = 4_096
 const HELD_MAX = 16_384
+/** Records of one provider: as many as an honest one publishes. */
+const HELD_PER_PROVIDER_MAX = 1_024
 /** Wall clocks that differ by less do no harm (DESIGN section 4). */
 const SKEW_MS_MAX = 600_000
 
@@ -30,6 +32,7 @@ export async function isSigned(network: string, record: ProviderRecord): Promise
 export class ProviderStore {
   readonly #network: string
   readonly #keys = new Map<Key, Map<string, Held>>()
+  readonly #counts = new Map<string, number>()
   #count = 0
 
   constructor(network: string) {
@@ -57,12 +60,12 @@ export class ProviderStore {
     if (held !== undefined && held.untilMs > nowMs() && held.record.sequence >= record.sequence) {
       return held.record.sequence === record.sequence ? 'stored' : 'stale'
     }
-    if (held === undefined && !this.#hasRoom(record.key)) return 'full'
+    if (held === undefined && !this.#hasRoom(record.key, provider)) return 'full'
     // A withdrawal is remembered as long as what it withdraws could come back.
     const livesMs = record.ttlMs === 0 ? RECORD_TTL_MS_MAX : Math.min(record.ttlMs, record.remainingMs)
     const records = this.#keys.get(record.key) ?? new Map<string, Held>()
     this.#keys.set(record.key, records)
-    if (held === undefined) this.#count++
+    if (held === undefined) this.#add(provider, 1)
     records.set(provider, { record, untilMs: nowMs() + livesMs })
     return 'stored'
   }
@@ -85,15 +88,22 @@ export class ProviderStore {
       for (const [provider, { untilMs }] of records) {
         if (!goes && untilMs > now) continue
         records.delete(provider)
-        this.#count--
+        this.#add(provider, -1)
       }
       if (records.size === 0) this.#keys.delete(key)
     }
   }
 
-  #hasRoom(key: Key): boolean {
+  #add(provider: string, change: 1 | -1): void {
+    this.#count += change
+    const count = (this.#counts.get(provider) ?? 0) + change
+    if (count === 0) this.#counts.delete(provider)
+    else this.#counts.set(provider, count)
+  }
+
+  #hasRoom(key: Key, provider: string): boolean {
     const records = this.#keys.get(key)
-    if (this.#count >= HELD_MAX) return false
+    if (this.#count >= HELD_MAX || (this.#counts.get(provider) ?? 0) >= HELD_PER_PROVIDER_MAX) return false
     return records === undefined ? this.#keys.size < KEYS_MAX : records.size < HOSTS_PER_APP_MAX
   }
 }

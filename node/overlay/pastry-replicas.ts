@@ -53,12 +53,20 @@ export class Replicas {
   }
 
   /** Sends records of the key to the other nodes that must hold them. */
-  push(key: Key, given: readonly ProviderRecord[], onlyTo?: ReadonlySet<string>): void {
+  push(key: Key, given: readonly ProviderRecord[]): void {
     const { id } = this.#parts.self()
     const targets = this.closest(key, REPLICAS).filter((node) => node.id !== id)
-    const bytes = encodeRecords(given)
-    for (const node of targets) if (onlyTo?.has(node.id) !== false) this.#parts.sendRecords(node, bytes)
+    for (const node of targets) this.#send(node, given)
     this.#sentTo.set(key, new Set(targets.map((node) => node.id)))
+  }
+
+  #send(to: NodeRef, given: readonly ProviderRecord[]): void {
+    for (let left = given; left.length > 0;) {
+      const bytes = encodeRecords(left)
+      this.#parts.sendRecords(to, bytes)
+      // The first byte says how many of them fitted.
+      left = left.slice(Math.max(1, bytes[0]!))
+    }
   }
 
   /** Soon, when no more leaves come or go, sends what the present ones lack. */
@@ -66,19 +74,25 @@ export class Replicas {
     this.#settling ??= setTimeout(() => {
       this.#settling = undefined
       const keys = new Set(this.#store.keys())
-      for (const key of keys) this.#settleKey(key)
+      const parcels = new Map<NodeRef, ProviderRecord[]>()
+      for (const key of keys) this.#settleKey(key, parcels)
+      for (const [node, records] of parcels) this.#send(node, records)
       for (const key of this.#sentTo.keys()) if (!keys.has(key)) this.#sentTo.delete(key)
     }, SETTLE_MS).unref()
   }
 
-  #settleKey(key: Key): void {
+  /** Adds what the nodes that must hold the key lack to their parcels. */
+  #settleKey(key: Key, parcels: Map<NodeRef, ProviderRecord[]>): void {
     const { id } = this.#parts.self()
     const nodes = this.closest(key, REPLICAS)
     const isOwner = nodes[0]?.id === id
     // The owner tells the holders; a holder tells an owner that is new to it.
     const must = isOwner ? nodes.slice(1) : nodes.slice(0, 1)
     const known = this.#sentTo.get(key)
-    const lacking = new Set(must.filter((node) => known?.has(node.id) !== true).map((node) => node.id as string))
-    if (lacking.size > 0) this.push(key, this.#store.list(key, true), lacking)
+    const lacking = must.filter((node) => known?.has(node.id) !== true)
+    if (lacking.length === 0) return
+    const given = this.#store.list(key, true)
+    for (const node of lacking) parcels.set(node, [...parcels.get(node) ?? [], ...given])
+    this.#sentTo.set(key, new Set(nodes.filter((node) => node.id !== id).map((node) => node.id)))
   }
 }

@@ -319,6 +319,7 @@ class PastryService implements Pastry {
       if (this.#isAlone() && (!isMutual || this.id > id)) {
         this.#makeMachine()
         this.#command({ kind: 'start', bootstraps: [ref] })
+        this.#lookups.askAgain((command) => { this.#command(command) })
       } else this.#command({ kind: 'meet', nodes: [ref] })
     } catch (error) {
       this.#count('notMet')
@@ -350,12 +351,14 @@ class PastryService implements Pastry {
   }
 
   readonly #onAddresses = (): void => {
-    const ref = refOf(this.network, this.#components.peerId, this.#components.addressManager.getAddresses())
-    if (Buffer.compare(ref.contact, this.#ref.contact) === 0) return
-    this.#ref = ref
-    this.#links?.setSelf(ref)
-    this.#command({ kind: 'contact', contact: ref.contact })
-    this.#begin()
+    const addresses = this.#components.addressManager.getAddresses()
+    const ref = refOf(this.network, this.#components.peerId, addresses)
+    if (Buffer.compare(ref.contact, this.#ref.contact) !== 0) {
+      this.#ref = ref
+      this.#links?.setSelf(ref)
+      this.#command({ kind: 'contact', contact: ref.contact })
+    }
+    if (addresses.length > 0) this.#begin()
   }
 }
 
