@@ -4,7 +4,7 @@ import { basename, isAbsolute } from 'node:path'
 import { WarrenError } from '../protocols/errors.ts'
 import { NAME_CHARACTERS_MAX } from '../protocols/limits.ts'
 import { checkName, isName } from '../protocols/names.ts'
-import { joinRoot } from './serve.ts'
+import { isInNodeHome, joinRoot } from './serve.ts'
 import type { Root } from './store.ts'
 
 /** A folder that can be indexed. */
@@ -18,7 +18,7 @@ export interface Folder {
 /**
  * Looks whether a folder can be indexed.
  * @throws {WarrenError} `BAD_ARGUMENT` for what is not an absolute path of a folder, `FILE_NOT_FOUND`,
- * `UNREADABLE`.
+ * `UNREADABLE`, `DENIED` for a node's home and what is in it.
  */
 export async function checkFolder(path: string): Promise<Folder> {
   const shown = showPath(path)
@@ -27,6 +27,10 @@ export async function checkFolder(path: string): Promise<Folder> {
   try {
     const real = await realpath(path)
     const { dev } = await readableFolder(real, shown)
+    if (isInNodeHome(real)) {
+      throw new WarrenError('DENIED', `${shown} is or lies in the home of a node, which holds its keys: `
+        + 'choose another folder', { started: false })
+    }
     return { path: real, device: String(dev) }
   } catch (error) {
     if (error instanceof WarrenError) throw error

@@ -1,7 +1,9 @@
 /** Opens files of a root for reading, and only those: what lies outside or is hidden stays closed. */
-import { constants } from 'node:fs'
+import { constants, existsSync } from 'node:fs'
 import { open, readlink, realpath, stat, type FileHandle } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { WarrenError } from '../protocols/errors.ts'
+import { HOME_MARKER } from '../protocols/names.ts'
 import { READ_CHUNK_BYTES } from '../protocols/search/messages.ts'
 import type { FileEntry } from './store.ts'
 
@@ -45,13 +47,24 @@ export function isHidden(path: string): boolean {
 }
 
 /**
+ * Whether a folder is, or lies in, the home of a node, which holds keys and logs.
+ * @param folder absolute path without symbolic links.
+ */
+export function isInNodeHome(folder: string): boolean {
+  for (let at = folder; ; at = dirname(at)) {
+    if (existsSync(joinRoot(at, HOME_MARKER))) return true
+    if (at === dirname(at)) return false
+  }
+}
+
+/**
  * Opens a file of a root. What counts is what the descriptor turns out to be, because a path may
  * lead elsewhere a moment after it was looked at.
  * @param root absolute path without symbolic links.
  * @param path within the root.
  * @param shown what errors call the file; paths of this machine's disk do not leave it.
- * @throws {WarrenError} `FILE_NOT_FOUND`; `DENIED` for what is hidden, no regular file, or outside the
- * root; `UNREADABLE` where the system refuses.
+ * @throws {WarrenError} `FILE_NOT_FOUND`; `DENIED` for what is hidden, no regular file, outside the root or
+ * in a node's home; `UNREADABLE` where the system refuses.
  */
 export async function openFile(root: string, path: string, shown: string): Promise<OpenFile> {
   if (isHidden(path)) deny(shown, 'it is hidden, or in a hidden folder')
@@ -68,6 +81,7 @@ export async function openFile(root: string, path: string, shown: string): Promi
     const prefix = joinRoot(root, '')
     if (!real?.startsWith(prefix)) deny(shown, 'it lies outside its root')
     if (isHidden(real.slice(prefix.length))) deny(shown, 'it is hidden, or in a hidden folder')
+    if (isInNodeHome(dirname(real))) deny(shown, 'it lies in the home of a node')
     return { handle, entry: fileEntry(path, stats) }
   } catch (error) {
     await handle.close()

@@ -2,7 +2,8 @@
 import * as fs from 'node:fs'
 import { lstat } from 'node:fs/promises'
 import { fdir } from 'fdir'
-import { fileEntry, joinRoot } from './serve.ts'
+import { HOME_MARKER } from '../protocols/names.ts'
+import { fileEntry, isInNodeHome, joinRoot } from './serve.ts'
 import type { FileEntry } from './store.ts'
 
 /**
@@ -36,14 +37,15 @@ export interface Walk {
 }
 
 /**
- * Lists a root without hidden files and folders, `node_modules`, and the folders in `skip`;
- * symbolic links are not followed.
+ * Lists a root without hidden files and folders, `node_modules`, the homes of nodes, and the folders in
+ * `skip`; symbolic links are not followed.
  * @param skip absolute paths.
  */
 export async function walk(
   root: string, { signal, skip }: { readonly signal: AbortSignal, readonly skip: readonly string[] },
 ): Promise<Walk> {
   const problems: Problem[] = []
+  if (isInNodeHome(root)) return { paths: [], problems }
   const prefix = joinRoot(root, '')
   const within = (full: string): string => full.slice(prefix.length).replace(/\/$/, '')
   const skipped = new Set(skip)
@@ -66,7 +68,7 @@ export async function walk(
       if (error !== null && (folder === '' || error.code !== 'ENOENT')) {
         problems.push({ ...problemOf(folder, error), ...(folder === '' ? { keep: true } : {}) })
       }
-      done(error, entries)
+      done(error, entries?.some(({ name }) => name === HOME_MARKER) ? [] : entries)
     })
   }
 }

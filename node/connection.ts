@@ -6,7 +6,7 @@ import type { App, Caller, Log, Net } from '../protocols/app.ts'
 import { toWireError, WarrenError } from '../protocols/errors.ts'
 import { GRACE_MS } from '../protocols/limits.ts'
 import { describeApp } from './apps/registration.ts'
-import { resolveHome, type Home } from './home.ts'
+import { checkSocketFolder, resolveHome, withRunningSocket, type Home } from './home.ts'
 import { Link, type CallListener, type IncomingCall } from './links/link.ts'
 import { LinkNet } from './links/net.ts'
 import { serveCall, type Services } from './links/serve.ts'
@@ -48,11 +48,12 @@ export interface ConnectOptions {
 
 /**
  * Connects to the node of this machine.
- * @throws {WarrenError} `NODE_NOT_RUNNING` if none runs for the home.
+ * @throws {WarrenError} `NODE_NOT_RUNNING` if none runs for the home; `DENIED` if others could pose as it.
  */
 export async function connect(options: ConnectOptions = {}): Promise<Connection> {
-  const home = await resolveHome(options.home === undefined ? process.env
-    : { ...process.env, WARREN_HOME: options.home })
+  const home = withRunningSocket(resolveHome(options.home === undefined ? process.env
+    : { ...process.env, WARREN_HOME: options.home }))
+  checkSocketFolder(home)
   const carrier = await dialSocket(home.socket, home.folder, { signal: options.signal })
   return new NodeConnection(home, carrier, options.log ?? lineLog)
 }

@@ -42,7 +42,10 @@ export async function embed(options: CreateNodeOptions): Promise<EmbeddedNode> {
     ({ name, path: path instanceof URL ? path : pathToFileURL(path) }))
   const { createNode } = await import('./node.ts')
   const node = await createNode({ home, config, apps, logger: pino({ level: config.log.level }, pino.destination(2)) })
-  const connection = await connect({ home: home.folder })
+  const connection = await connect({ home: home.folder }).catch(async (thrown: unknown) => {
+    await node.stop('its program cannot reach it')
+    throw thrown
+  })
   return Object.assign(connection, {
     peerId: node.peerId, name: node.name, socket: node.socket, addresses: node.addresses,
     stop: async () => {

@@ -8,7 +8,7 @@ import type { CallHandle, CallListener, IncomingCall, Link } from './links/link.
 /** One host that may serve the call. */
 export interface Candidate {
   /** The link to it; dialled when there is none yet. */
-  link(signal: AbortSignal): Link | Promise<Link>
+  link(): Link | Promise<Link>
   /** What its errors become: a lost link means another thing for a local process than for a machine. */
   explain(error: WarrenError): WarrenError
   /** Changes what travels with the call. */
@@ -16,12 +16,18 @@ export interface Candidate {
 }
 
 /** Gives candidates, best first; `undefined` when there are no more. */
-export type NextCandidate = (signal: AbortSignal) => Candidate | undefined | Promise<Candidate | undefined>
+export type NextCandidate = (signal: () => AbortSignal) => Candidate | undefined | Promise<Candidate | undefined>
 
 /** Names of errors after which another host may do better, if nothing has started. */
 const TRY_NEXT = new Set([
   'GOING_AWAY', 'DEREGISTERED', 'LINK_LOST', 'NODE_UNREACHABLE', 'APP_NOT_FOUND', 'APP_CRASHED',
 ])
+
+/** Links of one host that are tried: of two that both ends opened at once one is about to leave. */
+const LINKS_PER_HOST_MAX = 3
+
+/** Why nobody looks for another host any more. */
+const COMMITTED = Object.freeze(new WarrenError('CANCELLED', 'the call has its host'))
 
 interface Piece { readonly flags: number, readonly payload: Uint8Array }
 
@@ -33,7 +39,8 @@ export class Forwarding implements CallListener {
   readonly #incoming: IncomingCall
   readonly #next: NextCandidate
   readonly #arrivedMs = nowMs()
-  readonly #abort = new AbortController()
+  /** Made only for a search that can be given up: most calls have their host at once. */
+  #abort: AbortController | undefined
   #pieces: Piece[] = []
   #keptBytes = 0
   /** Pieces up to here have been given to the present host. */
@@ -41,6 +48,9 @@ export class Forwarding implements CallListener {
   #replayable = true
   #down: CallHandle | undefined
   #candidate: Candidate | undefined
+  /** The present host's link, and how many of its links were tried. */
+  #link: Link | undefined
+  #linksTried = 0
   #over = false
 
   constructor(incoming: IncomingCall, next: NextCandidate) {
@@ -69,7 +79,7 @@ export class Forwarding implements CallListener {
   failed(error: WarrenError): void {
     if (this.#over) return
     this.#over = true
-    this.#abort.abort(error)
+    this.#abort?.abort(error)
     this.#down?.cancel(error.message)
   }
 
@@ -89,6 +99,7 @@ export class Forwarding implements CallListener {
     this.#give(down)
     this.#replayable = false
     this.#pieces = []
+    this.#abort?.abort(COMMITTED)
   }
 
   #give(down: CallHandle): void {
@@ -99,7 +110,7 @@ export class Forwarding implements CallListener {
   }
 
   #try(last: WarrenError | undefined): void {
-    const candidate = this.#next(this.#abort.signal)
+    const candidate = this.#next(() => (this.#abort ??= new AbortController()).signal)
     if (candidate instanceof Promise) {
       candidate.then((found) => this.#dial(found, last), (thrown: unknown) => this.#fail(thrown))
     } else {
@@ -114,26 +125,36 @@ export class Forwarding implements CallListener {
         { started: false }))
     }
     this.#candidate = candidate
+    this.#link = undefined
+    this.#linksTried = 0
+    this.#reach(candidate, last)
+  }
+
+  #reach(candidate: Candidate, last: WarrenError | undefined): void {
     try {
-      const link = candidate.link(this.#abort.signal)
+      const link = candidate.link()
       if (link instanceof Promise) {
-        link.then((dialled) => this.#open(dialled, candidate), (thrown: unknown) => this.#lost(thrown))
+        link.then((dialled) => this.#open(dialled, candidate, last), (thrown: unknown) => this.#lost(thrown))
       } else {
-        this.#open(link, candidate)
+        this.#open(link, candidate, last)
       }
     } catch (thrown) {
       this.#lost(thrown)
     }
   }
 
-  #open(link: Link, candidate: Candidate): void {
+  #open(link: Link, candidate: Candidate, last: WarrenError | undefined): void {
     if (this.#over) return
+    if (link === this.#link) return this.#try(last && candidate.explain(last))
+    this.#link = link
+    this.#linksTried++
     const { meta } = this.#incoming
     const d = meta.d === undefined ? undefined : meta.d - (nowMs() - this.#arrivedMs)
     if (d !== undefined && d <= 0) {
       return this.#fail(new WarrenError('DEADLINE', `no time was left for ${meta.m}`, { started: false }))
     }
-    const forwarded = d === undefined ? meta : { ...meta, d }
+    // Whole milliseconds, so that calls in a row have the same meta.
+    const forwarded = d === undefined ? meta : { ...meta, d: Math.max(1, Math.floor(d)) }
     const [first] = this.#pieces
     try {
       this.#down = link.open(candidate.meta?.(forwarded) ?? forwarded, first!.payload, first!.flags, {
@@ -163,8 +184,13 @@ export class Forwarding implements CallListener {
     const raw = thrown instanceof WarrenError ? thrown
       : new WarrenError('NODE_UNREACHABLE', thrown instanceof Error ? thrown.message : String(thrown),
         { started: false, cause: thrown })
-    const error = this.#candidate?.explain(raw) ?? raw
     this.#down = undefined
+    const leaves = raw.started === false && (raw.name === 'GOING_AWAY' || raw.name === 'LINK_LOST')
+    if (this.#replayable && leaves && this.#linksTried < LINKS_PER_HOST_MAX && this.#candidate !== undefined) {
+      this.#given = 0
+      return this.#reach(this.#candidate, raw)
+    }
+    const error = this.#candidate?.explain(raw) ?? raw
     if (this.#replayable && error.started === false && TRY_NEXT.has(error.name)) {
       this.#given = 0
       return this.#try(error)
@@ -175,7 +201,7 @@ export class Forwarding implements CallListener {
   #fail(error: unknown): void {
     if (this.#over) return
     this.#over = true
-    this.#abort.abort(error)
+    this.#abort?.abort(error)
     this.#incoming.handle.fail(toWireError(error))
   }
 }

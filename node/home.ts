@@ -1,10 +1,10 @@
 /** Where a node keeps its things, and where its socket is: all of it follows from one folder, the home. */
 import { createHash } from 'node:crypto'
-import { lstatSync, mkdirSync, realpathSync, statSync } from 'node:fs'
+import { lstatSync, mkdirSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import envPaths from 'env-paths'
-import { printable } from '../protocols/names.ts'
+import { HOME_MARKER, printable } from '../protocols/names.ts'
 import { WarrenError } from '../protocols/errors.ts'
 
 /** The places that belong to one node. All paths are absolute. */
@@ -19,6 +19,8 @@ export interface Home {
   readonly appsFolder: string
   /** Unix socket of the running node; at most 100 bytes, however long the home's own path is. */
   readonly socket: string
+  /** Holds the running node's socket path, for processes whose environment leads them to another. */
+  readonly socketFile: string
   /** Held by the running node, so that a second one for this home is refused. */
   readonly lockFile: string
   /** Whether it is the home that is used when nobody names one. */
@@ -48,6 +50,7 @@ export function resolveHome(env: Environment): Home {
     logsFolder: join(folder, 'logs'),
     appsFolder: join(folder, 'apps'),
     socket: socketPath(folder, env),
+    socketFile: join(folder, 'node.socket'),
     lockFile: join(folder, 'node.lock'),
     isDefault: named === '',
   })
@@ -95,7 +98,24 @@ function userId(): number {
 }
 
 /**
- * Makes the home's folders, readable by their owner alone. A home that is there already keeps its mode.
+ * The home with the socket that its node listens on. The node and its clients may have been started with
+ * different `XDG_RUNTIME_DIR` or `TMPDIR`, and the node wrote down which it chose. The path needs no more
+ * trust than any other: `checkSocketFolder` looks at where it leads.
+ */
+export function withRunningSocket(home: Home): Home {
+  let path: string
+  try {
+    path = readFileSync(home.socketFile, 'utf8')
+  } catch {
+    return home // No node runs, or none that wrote it down: the environment decides.
+  }
+  const isPath = isAbsolute(path) && Buffer.byteLength(path) <= SOCKET_PATH_BYTES_MAX && !path.includes('\0')
+  return isPath ? { ...home, socket: path } : home
+}
+
+/**
+ * Makes the home's folders, readable by their owner alone, and marks it as one, so that it is never indexed.
+ * A home that is there already keeps its mode.
  * @throws {WarrenError} `UNREADABLE` naming the folder that cannot be made.
  */
 export function prepareHome(home: Home): void {
@@ -106,6 +126,13 @@ export function prepareHome(home: Home): void {
       throw new WarrenError('UNREADABLE', `the home's folder ${folder} cannot be made: ${reason(cause)}; `
         + 'set WARREN_HOME to a folder of your own', { cause })
     }
+  }
+  const marker = join(home.folder, HOME_MARKER)
+  try {
+    writeFileSync(marker, 'This folder is the home of a Warren node; it is never indexed or served.\n', { mode: 0o600 })
+  } catch (cause) {
+    throw new WarrenError('UNREADABLE', `${marker} cannot be written: ${reason(cause)}; `
+      + 'set WARREN_HOME to a folder of your own', { cause })
   }
 }
 

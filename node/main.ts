@@ -1,7 +1,7 @@
 /** Composition root: which apps a node starts with, arguments in, exit code out. */
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { runCli } from './cli/index.ts'
+import { cacheCompiledCode } from './compile-cache.ts'
 import { version } from './version.ts'
 
 /** `.ts` in a checkout, `.js` in the published package. */
@@ -11,4 +11,8 @@ const defaultApps = ['indexer', 'search'].map((name) => ({
   name, path: new URL(`../${name}/index${extension}`, import.meta.url),
 }))
 
-process.exitCode = await runCli(process.argv.slice(2), { defaultApps, version })
+// The command line is loaded after the cache is there, and so out of it.
+cacheCompiledCode()
+const { runCli } = await import('./cli/index.ts')
+// Everything is written and stopped by now; a timer that libp2p leaves behind would hold the process for a second.
+process.exit(await runCli(process.argv.slice(2), { defaultApps, version }))

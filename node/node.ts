@@ -11,7 +11,7 @@ import { AppTable } from './apps/app-table.ts'
 import { LocalProcesses } from './apps/processes.ts'
 import { Supervisor } from './apps/supervisor.ts'
 import type { Logger } from 'pino'
-import type { AppEntry, NodeOptions, RunningNode } from './cli/session.ts'
+import type { NodeOptions, RunningNode } from './cli/session.ts'
 import { nowMs } from './clock.ts'
 import type { Config } from './config.ts'
 import { prepareHome, prepareSocketFolder, type Home } from './home.ts'
@@ -43,13 +43,12 @@ export async function createNode(options: NodeOptions): Promise<RunningNode> {
   const startedMs = nowMs()
   prepareHome(options.home)
   prepareSocketFolder(options.home)
-  const lock = lockHome(options.home)
+  const node = new WarrenNode(options, lockHome(options.home))
   try {
-    const node = new WarrenNode(options, lock)
     await node.start(startedMs)
     return node
   } catch (thrown) {
-    lock.release()
+    await node.stop('it could not start', 0)
     throw thrown
   }
 }
@@ -61,12 +60,14 @@ class WarrenNode implements RunningNode {
   readonly #apps = new AppTable()
   readonly #log: Log
   #host!: OverlayHost
-  #peers!: PeerLinks
-  #directory!: Directory
-  #neighbours!: Neighbours
-  #processes!: LocalProcesses
-  #supervisor!: Supervisor
-  #server!: Server
+  // The rest is stopped after a start that failed, too, and some of it may not be there then.
+  #peers: PeerLinks | undefined
+  #directory: Directory | undefined
+  #neighbours: Neighbours | undefined
+  #processes: LocalProcesses | undefined
+  #supervisor: Supervisor | undefined
+  #server: Server | undefined
+  readonly #connections = new Set<Socket>()
   #stopping: Promise<void> | undefined
   #settleStopped!: () => void
   readonly stopped = new Promise<void>((resolve) => { this.#settleStopped = resolve })
@@ -88,43 +89,50 @@ class WarrenNode implements RunningNode {
     const host = await openHost(home, config)
     this.#host = host
     const self = host.peerId.toString()
-    this.#peers = new PeerLinks(host, this.#epoch, (incoming, node) => router.route(incoming, { node, local: false }))
-    this.#directory = new Directory(host, host.contentRouting, logOf(logger.child({ name: 'directory' })))
-    const router = new Router({
-      self, apps: this.#apps, peers: this.#peers, directory: this.#directory,
-      resolveNode: (name, signal) => this.#neighbours.resolve(name, signal),
+    const peers = new PeerLinks(host, this.#epoch, (incoming, node) => router.route(incoming, { node, local: false }))
+    const directory = new Directory(host, logOf(logger.child({ name: 'directory' })))
+    const router: Router = new Router({
+      self, apps: this.#apps, peers, directory,
+      resolveNode: (name, signal) => neighbours.resolve(name, signal),
       knownApps: async (signal) => [
         ...this.#apps.list().map(({ name }) => name),
-        ...(await this.#neighbours.ask(signal)).flatMap((neighbour) => neighbour.apps),
+        ...(await neighbours.ask(signal)).flatMap((neighbour) => neighbour.apps),
       ],
     })
-    this.#processes = new LocalProcesses(self, this.#epoch, this.#apps, router)
-    const net = new LinkNet(this.#processes.internalLink())
-    this.#neighbours = new Neighbours(host, net, { peerId: self, name: config.name }, this.#log)
+    const processes = new LocalProcesses(self, this.#epoch, this.#apps, router)
+    const net = new LinkNet(processes.internalLink())
+    const neighbours: Neighbours = new Neighbours(host, net, { peerId: self, name: config.name }, this.#log)
+    this.#peers = peers
+    this.#directory = directory
+    this.#processes = processes
+    this.#neighbours = neighbours
+    this.#watchApps(directory)
+    const view = createView({
+      home, config, host, apps: this.#apps, peers, directory, neighbours, processes, startedAtMs: Date.now(),
+      stop: (graceMs) => { void this.stop('it was asked to', graceMs) },
+    })
+    processes.serveNodeApp(view, net, home, (app) => logOf(logger.child({ name: app })))
+    await peers.start()
+    await this.#listen(host, config)
+    await this.#openSocket(processes)
+    this.#supervisor = new Supervisor(home, logger, this.#apps)
+    for (const app of apps) this.#supervisor.start(app)
+    for (const address of config.join) neighbours.join(address)
+    this.milliseconds = Math.round(nowMs() - startedMs)
+    this.#log.info('ready', { peerId: self, addresses: this.addresses, milliseconds: this.milliseconds })
+  }
+
+  #watchApps(directory: Directory): void {
     this.#apps.watch({
       added: ({ name }) => {
-        if (name !== 'node') this.#directory.publish(name)
+        if (name !== 'node') directory.publish(name)
         this.#log.info('app-added', { app: name })
       },
       removed: ({ name }) => {
-        this.#directory.withdraw(name)
+        directory.withdraw(name)
         this.#log.info('app-removed', { app: name })
       },
     })
-    const view = createView({
-      home, config, host, apps: this.#apps, peers: this.#peers, directory: this.#directory,
-      neighbours: this.#neighbours, processes: this.#processes, startedAtMs: Date.now(),
-      stop: (graceMs) => { void this.stop('it was asked to', graceMs) },
-    })
-    this.#processes.serveNodeApp(view, net, home, (app) => logOf(logger.child({ name: app })))
-    await this.#peers.start()
-    await this.#listen(host, config)
-    this.#server = await this.#openSocket()
-    this.#supervisor = new Supervisor(home, logger, this.#apps)
-    this.#startApps(apps)
-    for (const address of config.join) this.#neighbours.join(address)
-    this.milliseconds = Math.round(nowMs() - startedMs)
-    this.#log.info('ready', { peerId: self, addresses: this.addresses, milliseconds: this.milliseconds })
   }
 
   async #listen(host: OverlayHost, config: Config): Promise<void> {
@@ -137,31 +145,41 @@ class WarrenNode implements RunningNode {
     keepPort(this.#options.home, this.addresses)
   }
 
-  #startApps(apps: readonly AppEntry[]): void {
-    for (const app of apps) this.#supervisor.start(app)
+  /** Takes no more connections; settles when those that there are have ended. */
+  #closeServer(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#server === undefined) resolve()
+      else this.#server.close(() => resolve())
+    })
   }
 
-  async #openSocket(): Promise<Server> {
-    const { socket } = this.#options.home
+  async #openSocket(processes: LocalProcesses): Promise<void> {
+    const { socket, socketFile } = this.#options.home
     // The lock is ours, so whatever lies there was left by a node that ended without a word.
     rmSync(socket, { force: true })
     const server = createServer((connection: Socket) => {
+      this.#connections.add(connection)
+      connection.once('close', () => this.#connections.delete(connection))
       void acceptSocket(connection).then((accepted) => {
         if (accepted === undefined) return
         if (this.#stopping !== undefined) accepted.carrier.close()
-        else this.#processes.attach(accepted.carrier, accepted.codec)
+        else processes.attach(accepted.carrier, accepted.codec)
       })
     })
+    this.#server = server
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
       server.listen(socket, resolve)
     })
     await chmod(socket, 0o600)
-    return server
+    writeFileSync(socketFile, socket, { mode: 0o600 })
   }
 
   stop(reason = 'it is done', graceMs = GRACE_MS): Promise<void> {
-    this.#stopping ??= this.#stop(reason, graceMs)
+    this.#stopping ??= this.#stop(reason, graceMs).finally(() => {
+      this.#lock.release()
+      this.#settleStopped()
+    })
     return this.#stopping
   }
 
@@ -169,17 +187,17 @@ class WarrenNode implements RunningNode {
     this.#log.info('stopping', { reason })
     // The answer to whoever asked for it leaves first.
     await new Promise<void>((resolve) => { setImmediate(resolve) })
-    this.#neighbours.stop()
-    const closed = new Promise<void>((resolve) => { this.#server.close(() => resolve()) })
-    await this.#supervisor.stop(graceMs)
-    this.#directory.stop()
-    await Promise.all([this.#peers.stop(graceMs), this.#processes.stop(graceMs)])
+    this.#neighbours?.stop()
+    const closed = this.#closeServer()
+    await this.#supervisor?.stop(graceMs)
+    this.#directory?.stop()
+    await Promise.all([this.#peers?.stop(graceMs), this.#processes?.stop(graceMs)])
+    // Some never became links: they sent nothing, or were refused and hold on.
+    for (const connection of this.#connections) connection.destroy()
     await closed
-    await this.#host.stop()
-    rmSync(this.#options.home.socket, { force: true })
-    this.#lock.release()
+    await (this.#host as OverlayHost | undefined)?.stop()
+    for (const path of [this.#options.home.socket, this.#options.home.socketFile]) rmSync(path, { force: true })
     this.#log.info('stopped', { reason })
-    this.#settleStopped()
   }
 }
 

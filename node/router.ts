@@ -56,10 +56,18 @@ export class Router {
     const here = to?.node === undefined || to.node === this.#around.self
     const app = here ? this.#around.apps.get(name) : undefined
     if (app !== undefined) return this.#serveHere(app, method, incoming, origin)
-    const candidates = this.#candidates(incoming.meta, name, origin)
-    return new Forwarding(incoming, async () => {
+    let candidates: AsyncGenerator<Candidate, void, undefined> | undefined
+    let warm = this.#warm(incoming.meta, name, origin)
+    const search = async (signal: () => AbortSignal): Promise<Candidate | undefined> => {
+      candidates ??= this.#candidates(incoming.meta, name, origin, signal())
       const { value, done } = await candidates.next()
       return done === true ? undefined : value
+    }
+    return new Forwarding(incoming, (signal) => {
+      if (warm === undefined) return search(signal)
+      const first = warm
+      warm = undefined
+      return first
     })
   }
 
@@ -76,9 +84,19 @@ export class Router {
     })
   }
 
-  async* #candidates(meta: CallMeta, app: string, origin: Origin): AsyncGenerator<Candidate, void, undefined> {
+  /** The host that the last call went to: most calls need no search and no promise. */
+  #warm({ to }: CallMeta, app: string, origin: Origin): Candidate | undefined {
+    const { apps, directory } = this.#around
+    if (!origin.local || to?.node !== undefined || apps.isExpected(app)) return undefined
+    const peer = directory.known(app)
+    return peer === undefined ? undefined : this.#toPeer(app, peer)
+  }
+
+  /** @param signal fires when no more candidates are wanted: the call is over, or its host has answered. */
+  async* #candidates(
+    meta: CallMeta, app: string, origin: Origin, signal: AbortSignal,
+  ): AsyncGenerator<Candidate, void, undefined> {
     const { self, apps, directory, resolveNode } = this.#around
-    const signal = AbortSignal.timeout(Math.min(meta.d ?? STARTING_MS, 0x7fff_ffff))
     const named = meta.to?.node
     if (named !== undefined && named !== self) {
       const peer = origin.local ? await resolveNode(named, signal) : undefined

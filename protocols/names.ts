@@ -13,6 +13,9 @@ const FORMS: Record<NameKind, { pattern: RegExp, words: string }> = {
   root: { pattern: /^[A-Za-z0-9][A-Za-z0-9._-]*$/, words: 'letters, digits, dots, dashes or underscores' },
 }
 
+/** File that marks a node's home: what lies beside and below it, keys and logs, is never indexed or served. */
+export const HOME_MARKER = '.warren-home'
+
 /** Whether `name` has the form of its kind and 1 to 63 characters. */
 export function isName(kind: NameKind, name: unknown): name is string {
   return typeof name === 'string' && name.length <= NAME_CHARACTERS_MAX && FORMS[kind].pattern.test(name)

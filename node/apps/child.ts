@@ -38,7 +38,7 @@ function askedToStop(connection: Connection): Promise<void> {
 
 async function run(url: string): Promise<void> {
   const app = await load(url)
-  const home = await resolveHome(process.env)
+  const home = resolveHome(process.env)
   const connection = await connect()
   const served = await connection.serve(app)
   if (process.stdout.isTTY || process.env['WARREN_RUN'] !== undefined) {

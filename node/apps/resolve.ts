@@ -2,6 +2,9 @@
 import { registerHooks } from 'node:module'
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { cacheCompiledCode } from '../compile-cache.ts'
+
+cacheCompiledCode()
 
 const extension = extname(fileURLToPath(import.meta.url))
 const own = new Map([

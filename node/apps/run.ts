@@ -1,5 +1,6 @@
 /** `warren run`: an app in a process of its own that shares this terminal. */
 import { spawn } from 'node:child_process'
+import { constants } from 'node:os'
 import { pathToFileURL } from 'node:url'
 import type { RunOptions } from '../cli/session.ts'
 import { childArguments, childEnvironment } from './spawn.ts'
@@ -27,7 +28,7 @@ export function runApp({ file, home, signal, stdio }: RunOptions): Promise<numbe
     child.once('error', (error) => { done(); reject(error) })
     child.once('exit', (code, ended) => {
       done()
-      resolve(code ?? (ended === 'SIGINT' ? 130 : 143))
+      resolve(code ?? 128 + constants.signals[ended!])
     })
   })
 }

@@ -31,17 +31,31 @@ export class Supervisor {
   readonly #apps: AppTable
   readonly #supervised: Supervised[] = []
   #stopping = false
+  readonly #onExit = (): void => {
+    for (const { child } of this.#supervised) killGroup(child)
+  }
 
   constructor(home: Home, logger: Logger, apps: AppTable) {
     this.#home = home
     this.#logger = logger
     this.#apps = apps
+    // A crash is told twice, by the end of the link and of the process, in either order: calls wait from the
+    // moment on at which the app is missing.
+    apps.watch({
+      added: () => {},
+      removed: ({ name }) => {
+        const returns = this.#supervised.some(({ entry, crashes }) =>
+          entry.name === name && crashes < HOPELESS_CRASHES)
+        if (returns && !this.#stopping) apps.expect(name)
+      },
+    })
   }
 
   /** Starts an app in a process of its own; calls to it wait until it serves. */
   start(entry: AppEntry): void {
     const supervised: Supervised = { entry, child: undefined, startedMs: 0, crashes: 0, timer: undefined }
-    this.#supervised.push(supervised)
+    // A node that ends without `stop`, as after a second Ctrl-C, takes its apps with it, stuck ones too.
+    if (this.#supervised.push(supervised) === 1) process.once('exit', this.#onExit)
     this.#spawn(supervised)
   }
 
@@ -52,6 +66,9 @@ export class Supervisor {
     supervised.startedMs = nowMs()
     const child = spawn(process.execPath, childArguments(entry.path), {
       env: childEnvironment(this.#home), stdio: ['ignore', 'pipe', 'pipe'],
+      // In a process group of its own: a terminal's Ctrl-C is for the node, which ends its apps when their
+      // calls are through.
+      detached: true,
     })
     supervised.child = child
     createInterface({ input: child.stdout }).on('line', (line) => logger.info({ line }, 'output'))
@@ -89,10 +106,21 @@ export class Supervisor {
       child.kill('SIGTERM')
       const force = setTimeout(() => {
         this.#logger.warn({ app: entry.name, graceMs }, 'app-killed')
-        child.kill('SIGKILL')
+        killGroup(child)
       }, graceMs)
       await gone
       clearTimeout(force)
     }))
+    process.off('exit', this.#onExit)
+  }
+}
+
+/** Ends an app's process and whatever that has started in its group. */
+function killGroup(child: ChildProcess | undefined): void {
+  if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+  try {
+    process.kill(-child.pid, 'SIGKILL')
+  } catch {
+    child.kill('SIGKILL') // The group is gone, or was never made.
   }
 }

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { setTimeout as wait } from 'node:timers/promises'
 import { WarrenError } from '../../protocols/errors.ts'
+import { withRunningSocket, type Home } from '../home.ts'
 import type { NodeStatus } from './status.ts'
 import type { Session } from './session.ts'
 
@@ -17,6 +18,8 @@ const LOOK_EVERY_MS = 20
  * @throws {WarrenError} `NODE_NOT_RUNNING` if there is none, `DEADLINE` if it does not go.
  */
 export async function down(session: Session): Promise<void> {
+  // Looked up before the node stops and takes the note of it away.
+  const home = withRunningSocket(await session.home())
   const { pid } = await session.withNode(async (net) => {
     const status = await net.call<NodeStatus>('node.status', {}, { signal: session.signal })
     await net.call('node.stop', {}, { signal: session.signal }).catch((thrown: unknown) => {
@@ -25,14 +28,12 @@ export async function down(session: Session): Promise<void> {
     })
     return status
   })
-  await gone(session, pid)
+  await gone(session, home, pid)
   if (session.json) await session.print(JSON.stringify({ event: 'down', pid }))
   else await session.print('warren is down')
 }
 
-async function gone(session: Session, pid: number): Promise<void> {
-  const { io, signal } = session
-  const home = await session.home()
+async function gone({ io, signal }: Session, home: Home, pid: number): Promise<void> {
   const startMs = performance.now()
   let nodeGoneMs: number | undefined
   while (io.isAlive(pid)) {

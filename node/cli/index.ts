@@ -1,5 +1,6 @@
 /** The command line: arguments in, exit code out. */
 import { CommanderError, type Command } from 'commander'
+import { nowMs } from '../clock.ts'
 import { EXIT, exitCodeOf, failureLine, fromCommander } from './failure.ts'
 import { buildProgram, type Run } from './program.ts'
 import { createOutput, createSession, processIo, type CliContext, type Io, type Output } from './session.ts'
@@ -8,6 +9,8 @@ export type { AppEntry, CliContext } from './session.ts'
 
 /** How long a command may take to give up after Ctrl-C; then the process ends without it. */
 const INTERRUPT_GRACE_MS = 1_500
+/** Within this time after a signal another one is the same Ctrl-C: a terminal's, passed on by npm once more. */
+const SAME_INTERRUPT_MS = 500
 
 /**
  * Runs one command.
@@ -98,14 +101,19 @@ interface Interrupts {
 /** The first signal asks the command to stop; the second, or too long a silence after the first, ends it. */
 function watchSignals(io: Io, stop: AbortController): Interrupts {
   let received: number | undefined
+  let receivedMs = 0
   let timer: NodeJS.Timeout | undefined
   const endSoon = (exitCode: number): void => {
     clearTimeout(timer)
     timer = setTimeout(() => { io.exit(exitCode) }, INTERRUPT_GRACE_MS).unref()
   }
   const on = (exitCode: number) => (): void => {
-    if (received !== undefined) return io.exit(exitCode)
+    if (received !== undefined) {
+      if (nowMs() - receivedMs >= SAME_INTERRUPT_MS) io.exit(exitCode)
+      return
+    }
     received = exitCode
+    receivedMs = nowMs()
     stop.abort(new Error('interrupted'))
     if (!interrupts.patient) endSoon(exitCode)
   }

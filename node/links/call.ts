@@ -37,13 +37,11 @@ export function callMeta(method: string, options: CallOptions, scope: CallScope)
   const wanted = options.timeoutMs ?? CALL_TIMEOUT_MS
   const bound = scope.remainingMs?.()
   const timeoutMs = bound === undefined ? wanted : Math.min(wanted, bound)
-  return {
-    m: method,
-    e: cbor.name,
-    ...(timeoutMs === Infinity ? {} : { d: timeoutMs }),
-    ...(options.idleMs === undefined ? {} : { i: options.idleMs === Infinity ? 0 : options.idleMs }),
-    ...(options.node === undefined ? {} : { to: { node: options.node } }),
-  }
+  const meta: { -readonly [Key in keyof CallMeta]: CallMeta[Key] } = { m: method, e: cbor.name }
+  if (timeoutMs !== Infinity) meta.d = timeoutMs
+  if (options.idleMs !== undefined) meta.i = options.idleMs === Infinity ? 0 : options.idleMs
+  if (options.node !== undefined) meta.to = { node: options.node }
+  return meta
 }
 
 /** A call under way. It starts at once; an error of any kind reaches whoever waits for it. */
@@ -172,17 +170,37 @@ export class OutgoingCall<T> implements Call<T> {
     }
   }
 
-  async #single(): Promise<T> {
-    try {
-      const first = await this.#next()
-      // The end may come by itself, so that only a second item tells a stream from an answer.
-      if (first === undefined || await this.#next() === undefined) return first?.value as T
-      throw new WarrenError('BAD_ARGUMENT',
-        `${this.#method} answers with a stream of items: use 'for await' on the call`, { started: true })
-    } finally {
-      this.cancel('the caller takes one answer')
-      this.#items.clear()
-    }
+  /** The one answer, in one promise: it is settled where the frame with the end comes in. */
+  #single(): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      let first: { value: T } | undefined
+      const look = (): void => {
+        try {
+          const taken = this.#take()
+          if (taken !== undefined && first !== undefined) throw this.#notOne()
+          first ??= taken
+          // The end may come by itself, so that only a second item tells a stream from an answer.
+          if (this.#items.hasItem) throw this.#notOne()
+          if (this.#error !== undefined) throw this.#error
+          if (!this.#items.ended) {
+            this.#wake = look
+            return
+          }
+          resolve(first?.value as T)
+        } catch (thrown) {
+          reject(thrown)
+        }
+        this.#wake = undefined
+        this.cancel('the caller takes one answer')
+        this.#items.clear()
+      }
+      look()
+    })
+  }
+
+  #notOne(): WarrenError {
+    return new WarrenError('BAD_ARGUMENT',
+      `${this.#method} answers with a stream of items: use 'for await' on the call`, { started: true })
   }
 
   #settled(): Promise<T> {

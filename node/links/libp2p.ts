@@ -8,6 +8,25 @@ import type { Carrier, CarrierHandlers } from './carrier.ts'
  */
 const READ_BUFFER_BYTES_MAX = 32 * 1024 * 1024
 
+/** What yamux streams have beside the interface. */
+interface WindowedStream { sendWindowUpdate?(): void, recvWindow?: number, recvWindowCapacity?: number }
+
+/**
+ * Yamux gives its window back after every message, which costs a packet of its own each time. Half a window
+ * at a time is as good; the first update goes out as it is, since it may carry the stream's acknowledgement.
+ */
+function updateByHalves(stream: WindowedStream): void {
+  const update = stream.sendWindowUpdate?.bind(stream)
+  if (update === undefined) return
+  let first = true
+  stream.sendWindowUpdate = () => {
+    const { recvWindow = 0, recvWindowCapacity = 0 } = stream
+    if (!first && recvWindowCapacity > recvWindow / 2) return
+    first = false
+    update()
+  }
+}
+
 /**
  * Wraps an open stream. Bytes are taken from `message` events and never from its iterator, which has no
  * back-pressure and hangs when it is started after the remote half-closed.
@@ -15,6 +34,7 @@ const READ_BUFFER_BYTES_MAX = 32 * 1024 * 1024
 export function streamCarrier(stream: Stream, remote: string): Carrier {
   let handlers: CarrierHandlers | undefined
   let ended = false
+  updateByHalves(stream as WindowedStream)
   stream.maxReadBufferLength = READ_BUFFER_BYTES_MAX
   const finish = (reason: string): void => {
     if (ended) return

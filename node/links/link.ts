@@ -50,6 +50,41 @@ export interface LinkHandlers {
   goingAway?(graceMs: number): void
 }
 
+/** One end of a call; small, because every call makes one at each end. */
+class Handle implements CallHandle {
+  readonly link: Link
+  readonly callId: number
+  readonly #command: (command: LinkCommand) => void
+  readonly #listeners: Map<number, CallListener>
+
+  constructor(
+    link: Link, callId: number, command: (command: LinkCommand) => void, listeners: Map<number, CallListener>,
+  ) {
+    this.link = link
+    this.callId = callId
+    this.#command = command
+    this.#listeners = listeners
+  }
+
+  send(payload: Uint8Array, flags: number, notify: boolean): void {
+    this.#command({ type: 'data', callId: this.callId, payload, flags, notify })
+  }
+
+  consume(cost: number): void {
+    this.#command({ type: 'consume', callId: this.callId, cost })
+  }
+
+  fail(error: WireError): void {
+    this.#listeners.delete(this.callId)
+    this.#command({ type: 'fail', callId: this.callId, error })
+  }
+
+  cancel(reason: string): void {
+    this.#listeners.delete(this.callId)
+    this.#command({ type: 'cancel', callId: this.callId, reason })
+  }
+}
+
 /** One link over one carrier. */
 export class Link {
   readonly remote: string
@@ -130,23 +165,10 @@ export class Link {
   }
 
   #handle(callId: number): CallHandle {
-    return {
-      callId,
-      link: this,
-      send: (payload, flags, notify) => this.#command({ type: 'data', callId, payload, flags, notify }),
-      consume: (cost) => this.#command({ type: 'consume', callId, cost }),
-      fail: (error) => {
-        this.#listeners.delete(callId)
-        this.#command({ type: 'fail', callId, error })
-      },
-      cancel: (reason) => {
-        this.#listeners.delete(callId)
-        this.#command({ type: 'cancel', callId, reason })
-      },
-    }
+    return new Handle(this, callId, this.#command, this.#listeners)
   }
 
-  #command(command: LinkCommand): void {
+  readonly #command = (command: LinkCommand): void => {
     this.#input({ type: 'command', command })
   }
 

@@ -1,4 +1,5 @@
 /** The callee's end of a call: decode, check, run the handler, send what it gives, and stop it when nobody waits. */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { App, Caller, Context, Log, Method, Net, Schema } from '../../protocols/app.ts'
 import { toWireError, WarrenError } from '../../protocols/errors.ts'
 import { parseMethodName } from '../../protocols/names.ts'
@@ -25,6 +26,9 @@ export interface Services {
 export function serveCall(incoming: IncomingCall, services: Services): CallListener {
   return new Serving(incoming, services)
 }
+
+/** Why the signal of a handler that has answered fires; one for all calls, because an error costs a stack trace. */
+const ANSWERED = Object.freeze(new WarrenError('CANCELLED', 'the call has been answered'))
 
 class Serving implements CallListener {
   readonly #incoming: IncomingCall
@@ -56,7 +60,7 @@ class Serving implements CallListener {
     this.#wake?.()
     if (this.#running || (!this.#items.hasItem && !this.#items.ended)) return
     this.#running = true
-    void this.#run(this.#items.shift())
+    this.#run(this.#items.shift())
   }
 
   failed(error: WarrenError): void {
@@ -94,22 +98,29 @@ class Serving implements CallListener {
     return this.#controller.signal
   }
 
-  get timeoutMs(): number | undefined {
-    return this.#incoming.meta.d
-  }
-
-  async #run(argument: Item | undefined): Promise<void> {
+  /** Goes on without a promise as far as it can: most handlers need none, and each costs a turn of the queue. */
+  #run(argument: Item | undefined): void {
     try {
       const { app, method, name } = this.#find()
-      const input = await this.#input(method, argument, name)
-      if (this.#over) return
-      this.#started = true
-      const result: unknown = method.handler(input as never, this.#context(app) as never)
-      if (isAsyncIterable(result)) await this.#stream(result, method, name)
-      else await this.#reply(await result, method, name)
+      const input = this.#input(method, argument, name)
+      if (input instanceof Promise) {
+        input.then((checked) => this.#call(app, method, name, checked))
+          .catch((thrown: unknown) => this.#fail(thrown))
+      } else this.#call(app, method, name, input)
     } catch (thrown) {
       this.#fail(thrown)
     }
+  }
+
+  #call(app: App, method: Method, name: string, input: unknown): void {
+    if (this.#over) return
+    this.#started = true
+    const context = new CallContext(app, this.#services, this.#incoming, this)
+    const result: unknown = method.handler(input as never, context as never)
+    const rest = isAsyncIterable(result) ? this.#stream(result, method, name)
+      : isThenable(result) ? Promise.resolve(result).then((value) => this.#answer(value, method, name))
+        : this.#answer(result, method, name)
+    rest?.catch((thrown: unknown) => this.#fail(thrown))
   }
 
   #find(): { app: App, method: Method, name: string } {
@@ -131,7 +142,7 @@ class Serving implements CallListener {
     return { app, method, name: m }
   }
 
-  async #input(method: Method, argument: Item | undefined, name: string): Promise<unknown> {
+  #input(method: Method, argument: Item | undefined, name: string): unknown {
     const value = argument === undefined ? undefined : this.#decode(argument)
     return check(method.spec.input, value, `the input of ${name}`, false)
   }
@@ -140,31 +151,12 @@ class Serving implements CallListener {
     return item.raw ? item.bytes : codecByName(this.#incoming.meta.e).decode(item.bytes)
   }
 
-  #context(app: App): Context {
-    // Getters, because a signal, a scope and a log cost more than most calls do without them.
-    const serving = this
-    const services = this.#services
-    let net: Net | undefined
-    return {
-      get signal() { return serving.signal },
-      get timeoutMs() { return serving.timeoutMs },
-      get caller() { return services.caller(serving.#incoming) },
-      get net() {
-        net ??= services.net({ signal: serving.signal, remainingMs: () => serving.#remainingMs() })
-        return net
-      },
-      get upload() { return serving.#upload(app) },
-      get folder() { return services.folder(app.name) },
-      get log() { return services.log(app.name) },
-    }
-  }
-
-  #remainingMs(): number | undefined {
+  remainingMs(): number | undefined {
     const { d } = this.#incoming.meta
     return d === undefined ? undefined : Math.max(0.001, d - (nowMs() - this.#arrivedMs))
   }
 
-  async* #upload(app: App): AsyncGenerator<unknown, void, undefined> {
+  async* upload(app: App): AsyncGenerator<unknown, void, undefined> {
     const method = app.methods[parseMethodName(this.#incoming.meta.m).method]!
     for (;;) {
       const item = this.#items.shift()
@@ -179,9 +171,14 @@ class Serving implements CallListener {
     }
   }
 
-  async #reply(result: unknown, method: Method, name: string): Promise<void> {
-    const value = method.spec.output === undefined ? result
-      : await check(method.spec.output, result, `the reply of ${name}`, true)
+  #answer(result: unknown, method: Method, name: string): Promise<void> | undefined {
+    const value = check(method.spec.output, result, `the reply of ${name}`, true)
+    if (value instanceof Promise) return value.then((checked) => this.#reply(checked))
+    this.#reply(value)
+    return undefined
+  }
+
+  #reply(value: unknown): void {
     if (this.#over) return
     const { bytes, raw } = encodeItem(value, this.#incoming.meta.e)
     this.#incoming.handle.send(bytes, (raw ? FLAG.RAW : 0) | FLAG.END, false)
@@ -203,7 +200,7 @@ class Serving implements CallListener {
 
   /** The handler is through; what it left running hears of it by its signal. */
   #done(): void {
-    this.#finish(new WarrenError('CANCELLED', 'the call has been answered'))
+    this.#finish(ANSWERED)
   }
 }
 
@@ -213,20 +210,50 @@ async function* checkedItems(
   for await (const item of items) yield await check(schema, item, what, true)
 }
 
+/** What a handler is given; what costs something is made when it is asked for. */
+class CallContext implements Context {
+  readonly #app: App
+  readonly #services: Services
+  readonly #incoming: IncomingCall
+  readonly #serving: Serving
+  #net: Net | undefined
+
+  constructor(app: App, services: Services, incoming: IncomingCall, serving: Serving) {
+    this.#app = app
+    this.#services = services
+    this.#incoming = incoming
+    this.#serving = serving
+  }
+
+  get signal(): AbortSignal { return this.#serving.signal }
+  get timeoutMs(): number | undefined { return this.#incoming.meta.d }
+  get caller(): Caller { return this.#services.caller(this.#incoming) }
+  get net(): Net { return this.#net ??= this.#services.net(this.#serving) }
+  get upload(): AsyncIterable<unknown> { return this.#serving.upload(this.#app) }
+  get folder(): string { return this.#services.folder(this.#app.name) }
+  get log(): Log { return this.#services.log(this.#app.name) }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}
+
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
   return typeof value === 'object' && value !== null && Symbol.asyncIterator in value
 }
 
 /**
- * Validates `value`.
+ * Validates `value`; at once where the validator can.
  * @throws {WarrenError} `SCHEMA` that names the place and what was expected there.
  */
-async function check(
-  schema: Schema | undefined, value: unknown, what: string, started: boolean,
-): Promise<unknown> {
+function check(schema: Schema | undefined, value: unknown, what: string, started: boolean): unknown {
   if (schema === undefined) return value
   const outcome = schema['~standard'].validate(value)
-  const result = outcome instanceof Promise ? await outcome : outcome
+  return outcome instanceof Promise ? outcome.then((result) => accepted(result, what, started))
+    : accepted(outcome, what, started)
+}
+
+function accepted(result: StandardSchemaV1.Result<unknown>, what: string, started: boolean): unknown {
   if (result.issues === undefined) return result.value
   const [first] = result.issues
   const path = (first?.path ?? []).map((key) => String(typeof key === 'object' ? key.key : key)).join('.')

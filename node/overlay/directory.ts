@@ -1,11 +1,13 @@
 /** Where apps are: provider records of an app's key in the warren's own Kademlia table. */
-import type { ContentRouting, Libp2p, PeerId } from '@libp2p/interface'
+import type { PeerId } from '@libp2p/interface'
+import type { SingleKadDHT } from '@libp2p/kad-dht'
 import { CID } from 'multiformats/cid'
 import { create as createDigest } from 'multiformats/hashes/digest'
 import { createHash } from 'node:crypto'
 import type { Log } from '../../protocols/app.ts'
 import { HOSTS_PER_APP_MAX } from '../../protocols/limits.ts'
 import { nowMs } from '../clock.ts'
+import type { OverlayHost } from './host.ts'
 
 /** Multicodec of raw bytes and of SHA-256: the key is the hash of a label and the app's name. */
 const RAW = 0x55
@@ -25,28 +27,35 @@ export function appKey(app: string): CID {
   return CID.createV1(RAW, createDigest(SHA2_256, new Uint8Array(digest)))
 }
 
+/** The Kademlia table tells of its new peers, though its type does not say so. */
+function tableOf(host: OverlayHost): EventTarget {
+  const { routingTable } = host.services.dht as SingleKadDHT
+  return routingTable as SingleKadDHT['routingTable'] & EventTarget
+}
+
 interface CachedHosts { readonly hosts: PeerId[], readonly atMs: number, readonly complete: boolean }
 
 /** Publishes the apps of this node, and finds the hosts of others'. */
 export class Directory {
-  readonly #libp2p: Libp2p
-  readonly #routing: ContentRouting
+  readonly #host: OverlayHost
   readonly #log: Log
   readonly #published = new Set<string>()
   readonly #cache = new Map<string, CachedHosts>()
   readonly #stop = new AbortController()
   #settling: NodeJS.Timeout | undefined
 
-  constructor(libp2p: Libp2p, routing: ContentRouting, log: Log) {
-    this.#libp2p = libp2p
-    this.#routing = routing
+  constructor(host: OverlayHost, log: Log) {
+    this.#host = host
     this.#log = log
-    libp2p.addEventListener('peer:identify', this.#onPeer)
+    host.addEventListener('peer:identify', this.#onPeer)
+    // Records go only to peers that are in the table, which a new one enters some time after it is met.
+    tableOf(host).addEventListener('peer:add', this.#onPeer)
   }
 
   /** Stops publishing and looking up. */
   stop(): void {
-    this.#libp2p.removeEventListener('peer:identify', this.#onPeer)
+    this.#host.removeEventListener('peer:identify', this.#onPeer)
+    tableOf(this.#host).removeEventListener('peer:add', this.#onPeer)
     clearTimeout(this.#settling)
     this.#stop.abort()
   }
@@ -61,7 +70,7 @@ export class Directory {
   /** This node serves `app` no more. Records that others hold run out; whoever follows one is told. */
   withdraw(app: string): void {
     this.#published.delete(app)
-    void this.#routing.cancelReprovide(appKey(app)).catch((error: unknown) => {
+    void this.#host.contentRouting.cancelReprovide(appKey(app)).catch((error: unknown) => {
       this.#log.debug('withdraw-failed', { app, error: String(error) })
     })
   }
@@ -84,6 +93,12 @@ export class Directory {
     return hosts
   }
 
+  /** A node that is known to serve `app`, without asking anybody. */
+  known(app: string): PeerId | undefined {
+    const cached = this.#cache.get(app)
+    return cached !== undefined && nowMs() - cached.atMs < CACHE_MS ? cached.hosts[0] : undefined
+  }
+
   /** Other nodes that serve `app`: those known already, then, if more are asked for, those that a lookup finds. */
   async* find(app: string, signal: AbortSignal): AsyncGenerator<PeerId, void, undefined> {
     const cached = this.#cache.get(app)
@@ -101,10 +116,10 @@ export class Directory {
       if (hosts.length > 0) this.#cache.set(app, { hosts: [...hosts], atMs: nowMs(), complete })
     }
     try {
-      for await (const provider of this.#routing.findProviders(appKey(app), { signal: bound })) {
-        if (provider.id.equals(this.#libp2p.peerId) || hosts.some((known) => known.equals(provider.id))) continue
+      for await (const provider of this.#host.contentRouting.findProviders(appKey(app), { signal: bound })) {
+        if (provider.id.equals(this.#host.peerId) || hosts.some((known) => known.equals(provider.id))) continue
         if (provider.multiaddrs.length > 0) {
-          await this.#libp2p.peerStore.merge(provider.id, { multiaddrs: provider.multiaddrs })
+          await this.#host.peerStore.merge(provider.id, { multiaddrs: provider.multiaddrs })
         }
         hosts.push(provider.id)
         remember(false)
@@ -113,6 +128,7 @@ export class Directory {
       }
       remember(true)
     } catch (error) {
+      // What was found so far stays remembered.
       if (signal.aborted) throw error
       // A lookup that ran out of time, or found nobody to ask, has found what it has found.
       this.#log.debug('lookup-ended', { app, found: hosts.length, error: String(error) })
@@ -130,7 +146,7 @@ export class Directory {
 
   async #provide(app: string): Promise<void> {
     try {
-      await this.#routing.provide(appKey(app), { signal: this.#stop.signal })
+      await this.#host.contentRouting.provide(appKey(app), { signal: this.#stop.signal })
     } catch (error) {
       this.#log.debug('provide-failed', { app, error: String(error) })
     }

@@ -16,6 +16,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { WarrenError } from '../../protocols/errors.ts'
 import { isLoopback } from './addresses.ts'
+import { joinedWrites } from './joined-writes.ts'
 import { pastry, type Pastry } from './pastry.ts'
 
 /** The Kademlia table of the warren, which stock libp2p clients can query. */
@@ -82,21 +83,43 @@ const loopbackOnly = {
   denyDialMultiaddr: (address: Multiaddr): boolean => !isLoopback(address),
 }
 
+/**
+ * Makes libp2p's writes end with it: some go on for a moment after it has stopped, into a folder that may be
+ * another run's by then, or removed.
+ * @returns what waits for the writes under way; later ones are dropped.
+ */
+function trackWrites(datastore: FsDatastore): () => Promise<void> {
+  const put = datastore.put.bind(datastore)
+  const underWay = new Set<Promise<unknown>>()
+  let ended = false
+  datastore.put = async (key, value) => {
+    if (ended) return key
+    const write = Promise.resolve(put(key, value))
+    underWay.add(write)
+    return await write.finally(() => underWay.delete(write))
+  }
+  return async () => {
+    ended = true
+    await Promise.allSettled(underWay)
+  }
+}
+
 /** Makes the host; it is not started yet. */
 export async function createHost(options: HostOptions): Promise<OverlayHost> {
   const privateKey = await loadIdentity(options.dataFolder)
   const datastore = new FsDatastore(join(options.dataFolder, 'peers'))
   await datastore.open()
+  const written = trackWrites(datastore)
   const discovery = [
     ...(options.join.length > 0 ? [bootstrap({ list: [...options.join], timeout: 0 })] : []),
     ...(options.mdns ? [mdns()] : []),
   ]
-  return await createLibp2p<HostServices>({
+  const host = await createLibp2p<HostServices>({
     start: false,
     privateKey,
     datastore,
     addresses: { listen: [...options.listen] },
-    transports: [tcp()],
+    transports: [joinedWrites(tcp())],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     peerDiscovery: discovery,
@@ -123,6 +146,16 @@ export async function createHost(options: HostOptions): Promise<OverlayHost> {
         network: NETWORK, contentRouting: false,
         bootstraps: options.join.filter((address) => /\/p2p\/[^/]+$/.test(address)),
       }),
+    },
+  })
+  const stop = host.stop.bind(host)
+  return Object.assign(host, {
+    stop: async () => {
+      try {
+        await stop()
+      } finally {
+        await written()
+      }
     },
   })
 }

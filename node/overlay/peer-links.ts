@@ -82,7 +82,9 @@ export class PeerLinks {
     try {
       const signal = AbortSignal.timeout(DIAL_TIMEOUT_MS)
       const stream = await this.#libp2p.dialProtocol(peer, RPC_CBOR, { signal, maxOutboundStreams: 4 })
-      return this.#add(stream, peer, 'us', 'cbor')
+      const link = this.#add(stream, peer, 'us', 'cbor')
+      // The peer may have dialled at the same time, and its link may be the one that stays.
+      return this.#links.get(id)?.link ?? link
     } catch (cause) {
       const why = cause instanceof Error && cause.name !== 'AbortError' && cause.name !== 'TimeoutError'
         ? cause.message : `it did not answer within ${DIAL_TIMEOUT_MS} ms`
@@ -112,8 +114,9 @@ export class PeerLinks {
   /** Of two links opened at once the lower PeerId's stays; of two by the same side the newer. */
   #keepOne(id: string, fresh: PeerLink): void {
     const old = this.#links.get(id)
-    if (old === undefined || old.link.isClosed) {
+    if (old === undefined || !old.link.acceptsCalls) {
       this.#links.set(id, fresh)
+      if (old?.link.isClosed === false) this.#draining.add(old.link)
       return
     }
     const weAreLower = this.#libp2p.peerId.toString() < id

@@ -1,5 +1,8 @@
 /** The calls that are open on a link, their ids, their deadlines and what they hold. */
-import { CALL_ID_MAX, LINK_BUFFER_BYTES_MAX, STREAM_IDLE_MS, WINDOW_BYTES_INITIAL } from '../limits.ts'
+import { WarrenError } from '../errors.ts'
+import {
+  CALL_ID_MAX, LINK_BUFFER_BYTES_MAX, LINK_CALLS_MAX, STREAM_IDLE_MS, WINDOW_BYTES_INITIAL,
+} from '../limits.ts'
 import { Deadlines, NO_BUCKET, type Timed } from './deadlines.ts'
 import { FLAG, type CallMeta } from './messages.ts'
 import type { Sender } from './outbox.ts'
@@ -154,5 +157,23 @@ export class CallTable {
     const calls = [...this.#calls.values()]
     for (const call of calls) this.close(call)
     return calls
+  }
+
+  /** Why a well-formed call is not taken, or `undefined`. */
+  refusal(meta: CallMeta, leaving: boolean): WarrenError | undefined {
+    if (meta.d !== undefined && meta.d <= 0) {
+      return new WarrenError('DEADLINE', `no time was left for ${meta.m} when it arrived`, { started: false })
+    }
+    if (leaving) {
+      return new WarrenError('GOING_AWAY', 'the link takes no new calls', { started: false })
+    }
+    const tooMany = this.peerCount >= LINK_CALLS_MAX
+    if (tooMany || this.heldBytes > LINK_BUFFER_BYTES_MAX) {
+      const what = tooMany
+        ? `${LINK_CALLS_MAX} calls are open` : `${LINK_BUFFER_BYTES_MAX} bytes wait to be read`
+      return new WarrenError('LIMIT', `${what} on this link; try again when some have ended`,
+        { started: false, retryAfterMs: 100 })
+    }
+    return undefined
   }
 }

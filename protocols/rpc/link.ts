@@ -2,7 +2,7 @@
 import { WarrenError, fromWireError, toWireError, type WireError } from '../errors.ts'
 import {
   DEAD_AFTER_MS, FRAME_BODY_BYTES_MAX, FRAME_TIMEOUT_MS, GRACE_MS_MAX, HELLO_TIMEOUT_MS,
-  LINK_BUFFER_BYTES_MAX, LINK_CALLS_MAX, META_BYTES_MAX, WINDOW_BYTES_INITIAL,
+  LINK_CALLS_MAX, META_BYTES_MAX, WINDOW_BYTES_INITIAL,
 } from '../limits.ts'
 import type { Effect, Input, Machine } from '../machine.ts'
 import { cancelBody, errorBody } from './bodies.ts'
@@ -10,8 +10,9 @@ import { CallTable, type CallState } from './call-table.ts'
 import { cbor, json, type Codec } from './codec.ts'
 import type { LinkCommand, LinkConfig, LinkEvent } from './contract.ts'
 import { FrameClock, Liveness } from './liveness.ts'
+import { MetaCache } from './meta-cache.ts'
 import {
-  checkCancel, checkGoAway, checkHello, checkMeta, decodeU32, encodeFrame, encodeU32, FLAG, FRAME,
+  checkCancel, checkGoAway, checkHello, decodeU32, encodeFrame, encodeU32, FLAG, FRAME,
   frameCost, FrameReader, isBareEnd, RPC_VERSION,
   type Cancel, type CallMeta, type Frame, type GoAway, type Hello,
 } from './messages.ts'
@@ -34,6 +35,7 @@ export class LinkMachine implements Machine<LinkCommand, Uint8Array, LinkEvent> 
   readonly #reader = new FrameReader()
   readonly #outbox = new Outbox()
   readonly #calls: CallTable
+  readonly #metas: MetaCache
   readonly #liveness = new Liveness()
   readonly #frameClock = new FrameClock()
   #state: 'new' | 'up' | 'down' = 'new'
@@ -47,6 +49,7 @@ export class LinkMachine implements Machine<LinkCommand, Uint8Array, LinkEvent> 
   constructor(config: LinkConfig) {
     this.#config = config
     this.#codec = config.codec === 'json' ? json : cbor
+    this.#metas = new MetaCache(this.#codec)
     this.#calls = new CallTable(config.role, config.callIdMax)
   }
 
@@ -65,7 +68,7 @@ export class LinkMachine implements Machine<LinkCommand, Uint8Array, LinkEvent> 
     return this.#state !== 'down' && !this.#outbox.isEmpty
   }
 
-  /** Whether a new call may be opened: the link is there and neither side is leaving. */
+  /** Whether a new call may be opened. */
   get acceptsCalls(): boolean {
     return this.#state !== 'down' && !this.#peerLeaving && !this.#leaving && !this.#calls.isExhausted
   }
@@ -156,7 +159,7 @@ export class LinkMachine implements Machine<LinkCommand, Uint8Array, LinkEvent> 
         `${LINK_CALLS_MAX} calls are open on this link already; wait for some to end`,
         { started: false, retryAfterMs: 100 }))
     }
-    const metaBytes = this.#codec.encode(meta)
+    const metaBytes = this.#metas.encode(meta)
     if (metaBytes.length > META_BYTES_MAX) {
       return refuse(new WarrenError('LIMIT',
         `the call's meta is ${metaBytes.length} bytes, at most ${META_BYTES_MAX} are allowed`, { started: false }))
@@ -264,43 +267,22 @@ export class LinkMachine implements Machine<LinkCommand, Uint8Array, LinkEvent> 
 
   #called(effects: Effects, frame: Frame, nowMs: number): void {
     const { callId, body, flags } = frame
-    if (!this.#calls.usePeerId(callId)) {
-      return this.#violated(effects, `call ${callId} is not a new id of the caller's`)
-    }
-    const metaBytes = body.length < 2 ? Infinity : (body[0]! << 8) | body[1]!
-    if (2 + metaBytes > body.length || metaBytes > META_BYTES_MAX) {
+    if (!this.#calls.usePeerId(callId)) return this.#violated(effects, `call ${callId} is not a new id of the caller's`)
+    const metaEnd = body.length < 2 ? Infinity : 2 + ((body[0]! << 8) | body[1]!)
+    if (metaEnd > Math.min(body.length, 2 + META_BYTES_MAX)) {
       return this.#violated(effects, `the meta of call ${callId} does not fit into its frame`)
     }
-    const payload = body.subarray(2 + metaBytes)
-    const meta = checkMeta(this.#decode(body.subarray(2, 2 + metaBytes)))
+    const payload = body.subarray(metaEnd)
+    const meta = this.#metas.decode(body.subarray(2, metaEnd))
     const refusal = typeof meta === 'string'
       ? new WarrenError('PROTOCOL', `call ${callId}: ${meta}`, { started: false })
-      : this.#refusal(meta)
+      : this.#calls.refusal(meta, this.#leaving)
     if (refusal !== undefined) return this.#sendError(callId, toWireError(refusal))
-    const checked = meta as CallMeta
-    const call = this.#calls.open(callId, createSender(callId, this.#peerHello!.window), checked, nowMs)
+    const call = this.#calls.open(callId, createSender(callId, this.#peerHello!.window), meta as CallMeta, nowMs)
     this.#track(effects, call, nowMs)
     call.receivedEnd = (flags & FLAG.END) !== 0
     this.#calls.receive(call, isBareEnd(flags, payload.length) ? 0 : frameCost(payload.length))
-    effects.push(event({ type: 'call', callId, meta: checked, flags, payload }))
-  }
-
-  /** Why a well-formed call is not taken, or `undefined`. */
-  #refusal(meta: CallMeta): WarrenError | undefined {
-    if (meta.d !== undefined && meta.d <= 0) {
-      return new WarrenError('DEADLINE', `no time was left for ${meta.m} when it arrived`, { started: false })
-    }
-    if (this.#leaving) {
-      return new WarrenError('GOING_AWAY', 'the link takes no new calls', { started: false })
-    }
-    const tooMany = this.#calls.peerCount >= LINK_CALLS_MAX
-    if (tooMany || this.#calls.heldBytes > LINK_BUFFER_BYTES_MAX) {
-      const what = tooMany
-        ? `${LINK_CALLS_MAX} calls are open` : `${LINK_BUFFER_BYTES_MAX} bytes wait to be read`
-      return new WarrenError('LIMIT', `${what} on this link; try again when some have ended`,
-        { started: false, retryAfterMs: 100 })
-    }
-    return undefined
+    effects.push(event({ type: 'call', callId, meta: meta as CallMeta, flags, payload }))
   }
 
   #data(effects: Effects, frame: Frame, nowMs: number): void {

@@ -67,7 +67,7 @@ export class Liveness {
     const ping = this.#ping
     if (ping === undefined || body.length !== 8) return
     if (new DataView(body.buffer, body.byteOffset, 8).getUint32(4) !== ping.value) return
-    this.roundTrip.add(nowMs - ping.sentAtMs)
+    this.roundTrip.add(nowMs - ping.sentAtMs, nowMs)
     this.#ping = undefined
   }
 }

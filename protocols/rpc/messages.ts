@@ -145,44 +145,88 @@ export function frameFault(type: number, flags: number, bodyBytes: number, callI
 
 /** Collects chunks of any size into frames; keeps at most one unfinished frame. */
 export class FrameReader {
-  #rest: Uint8Array | undefined
+  readonly #header = new Uint8Array(HEADER_BYTES)
+  #headerBytes = 0
+  /** Body of the unfinished frame, as long as its header says; at most `FRAME_BODY_BYTES_MAX`. */
+  #body: Uint8Array | undefined
+  #bodyBytes = 0
 
   /** Bytes of a frame that has begun and is not whole. */
   get pendingBytes(): number {
-    return this.#rest?.length ?? 0
+    return this.#headerBytes + this.#bodyBytes
   }
 
   /**
-   * Calls `onFrame` for each whole frame; it returns false to stop reading (the rest is dropped).
+   * Calls `onFrame` for each whole frame; it returns false to stop reading (the rest is dropped). A frame that
+   * lies in one chunk is a view of it; one that does not is put together by itself.
    * @returns the rule that the bytes break, or `undefined`.
    */
   push(chunk: Uint8Array, onFrame: (frame: Frame) => boolean): string | undefined {
-    let bytes = chunk
-    if (this.#rest !== undefined) {
-      bytes = new Uint8Array(this.#rest.length + chunk.length)
-      bytes.set(this.#rest, 0)
-      bytes.set(chunk, this.#rest.length)
-      this.#rest = undefined
-    }
     let offset = 0
-    while (bytes.length - offset >= HEADER_BYTES) {
-      const type = bytes[offset]!
-      const flags = bytes[offset + 1]!
-      const bodyBytes = (bytes[offset + 2]! << 8) | bytes[offset + 3]!
-      const callId = ((bytes[offset + 4]! << 24) | (bytes[offset + 5]! << 16)
-        | (bytes[offset + 6]! << 8) | bytes[offset + 7]!) >>> 0
-      const fault = frameFault(type, flags, bodyBytes, callId)
-      if (fault !== undefined) return fault
-      const end = offset + HEADER_BYTES + bodyBytes
-      if (end > bytes.length) break
-      const body = bytes.subarray(offset + HEADER_BYTES, end)
-      offset = end
-      if (!onFrame({ type, flags, callId, body })) return undefined
+    while (offset < chunk.length) {
+      if (this.#headerBytes === 0 && chunk.length - offset >= HEADER_BYTES) {
+        const bodyBytes = (chunk[offset + 2]! << 8) | chunk[offset + 3]!
+        const end = offset + HEADER_BYTES + bodyBytes
+        if (end <= chunk.length) {
+          const fault = this.#frame(chunk, offset, chunk.subarray(offset + HEADER_BYTES, end), onFrame)
+          if (fault !== undefined) return fault === STOPPED ? undefined : fault
+          offset = end
+          continue
+        }
+      }
+      const taken = this.#collect(chunk, offset)
+      if (typeof taken === 'string') return taken
+      offset += taken
+      if (this.#body === undefined || this.#bodyBytes < this.#body.length) continue
+      const body = this.#body
+      this.#headerBytes = 0
+      this.#bodyBytes = 0
+      this.#body = undefined
+      const fault = this.#frame(this.#header, 0, body, onFrame)
+      if (fault !== undefined) return fault === STOPPED ? undefined : fault
     }
-    // A copy: the rest of a chunk must not keep the whole chunk alive.
-    if (offset < bytes.length) this.#rest = bytes.slice(offset)
     return undefined
   }
+
+  /** Hands a whole frame over. @returns the rule that it breaks, or STOPPED. */
+  #frame(
+    header: Uint8Array, offset: number, body: Uint8Array, onFrame: (frame: Frame) => boolean,
+  ): string | undefined {
+    const type = header[offset]!
+    const flags = header[offset + 1]!
+    const callId = readCallId(header, offset)
+    const fault = frameFault(type, flags, body.length, callId)
+    if (fault !== undefined) return fault
+    return onFrame({ type, flags, callId, body }) ? undefined : STOPPED
+  }
+
+  /** Takes bytes of an unfinished frame. @returns how many, or the rule that its header breaks. */
+  #collect(chunk: Uint8Array, offset: number): number | string {
+    if (this.#body !== undefined) {
+      const taken = Math.min(this.#body.length - this.#bodyBytes, chunk.length - offset)
+      this.#body.set(chunk.subarray(offset, offset + taken), this.#bodyBytes)
+      this.#bodyBytes += taken
+      return taken
+    }
+    const header = this.#header
+    const taken = Math.min(HEADER_BYTES - this.#headerBytes, chunk.length - offset)
+    header.set(chunk.subarray(offset, offset + taken), this.#headerBytes)
+    this.#headerBytes += taken
+    if (this.#headerBytes < HEADER_BYTES) return taken
+    const bodyBytes = (header[2]! << 8) | header[3]!
+    const fault = frameFault(header[0]!, header[1]!, bodyBytes, readCallId(header, 0))
+    if (fault !== undefined) return fault
+    this.#body = new Uint8Array(bodyBytes)
+    return taken
+  }
+}
+
+/** What `#frame` gives when its owner wants no more; no rule reads like it. */
+const STOPPED = ''
+
+function readCallId(header: Uint8Array, offset: number): number {
+  return ((header[offset + 4]! << 24) | (header[offset + 5]! << 16)
+    | (header[offset + 6]! << 8) | header[offset + 7]!) >>> 0
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>

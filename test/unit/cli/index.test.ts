@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import type { EventEmitter } from 'node:events'
 import { Writable } from 'node:stream'
+import { mock } from 'node:test'
 import { WarrenError } from '../../../protocols/errors.ts'
 import { runFake } from './fake.ts'
 
@@ -107,7 +108,7 @@ describe('cli', () => {
   })
 
   /** A call that ends only when its signal fires, or never. */
-  const waiting = (signalName: string, ignoresSignal = false) => {
+  const waiting = (signalName: string, ignoresSignal = false, beforeSecond = (): void => {}) => {
     let signals: EventEmitter | undefined
     return {
       onStart: (given: EventEmitter) => { signals = given },
@@ -116,6 +117,7 @@ describe('cli', () => {
           signal?.addEventListener('abort', () => {
             if (!ignoresSignal) reject(new WarrenError('CANCELLED', 'given up'))
             else {
+              beforeSecond()
               signals?.emit(signalName)
               resolve('done at last')
             }
@@ -135,7 +137,11 @@ describe('cli', () => {
   })
 
   it('a second Ctrl-C ends the process at once', async () => {
-    const { exits } = await runFake(['call', 'a.b'], waiting('SIGINT', true))
+    let aheadMs = 0
+    const now = performance.now.bind(performance)
+    const clock = mock.method(performance, 'now', () => now() + aheadMs)
+    const { exits } = await runFake(['call', 'a.b'], waiting('SIGINT', true, () => { aheadMs = 500 }))
+      .finally(() => { clock.mock.restore() })
     assert.deepEqual(exits, [130])
   })
 

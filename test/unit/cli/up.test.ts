@@ -4,6 +4,7 @@ import type { EventEmitter } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { mock } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { WarrenError } from '../../../protocols/errors.ts'
 import { prepareSocketFolder, resolveHome } from '../../../node/home.ts'
@@ -75,12 +76,20 @@ describe('cli/up', () => {
     }
   })
 
-  it('a second Ctrl-C ends the process at once', async () => {
-    const { exits } = await up([], ({ signals }) => {
-      signals.emit('SIGINT')
-      signals.emit('SIGINT')
-    })
-    assert.deepEqual(exits, [130])
+  it('a second Ctrl-C ends the process at once, and one that npm passes on again does not', async () => {
+    const laterMs = async (pauseMs: number): Promise<readonly number[]> => {
+      let aheadMs = 0
+      const now = performance.now.bind(performance)
+      const clock = mock.method(performance, 'now', () => now() + aheadMs)
+      const { exits } = await up([], ({ signals }) => {
+        signals.emit('SIGINT')
+        aheadMs = pauseMs
+        signals.emit('SIGINT')
+      }).finally(() => { clock.mock.restore() })
+      return exits
+    }
+    assert.deepEqual(await laterMs(500), [130])
+    assert.deepEqual(await laterMs(3), [])
   })
 
   it('flags, the file and the default apps come together in what the node is made from', async () => {

@@ -101,6 +101,24 @@ describe('the indexer', () => {
     assert.deepEqual(await machine.find('needle'), ['seen.txt'])
   })
 
+  it('neither lists, indexes nor serves the home of a node, and takes none as a root', async () => {
+    await machine.write({ 'warren/config.toml': 'needle', 'warren/data/identity.key': 'needle', 'a.txt': 'needle' })
+    await machine.add()
+    await machine.idle()
+    assert.equal((await machine.find('needle')).length, 3)
+    await machine.write({ 'warren/.warren-home': '' })
+    await assert.rejects(machine.read('warren/config.toml'), { name: 'DENIED', message: /home of a node/ })
+    await assert.rejects(machine.read('warren/data/identity.key'), { name: 'DENIED', message: /home of a node/ })
+    await machine.call('rescan')
+    await machine.idle()
+    assert.deepEqual(await machine.find('needle'), ['a.txt'])
+    await machine.call('remove', { root: 'docs' })
+    for (const path of ['warren', 'warren/data']) {
+      await assert.rejects(machine.call('add', { path: join(machine.files, path) }),
+        { name: 'DENIED', message: /home of a node/ })
+    }
+  })
+
   it('reads the content of text up to 4 MiB and only the name of the rest', async () => {
     const line = `${'x'.repeat(63)}\n`
     await machine.write({
