@@ -9,6 +9,9 @@ export const KEEP_ALIVE_TAG = `${KEEP_ALIVE}-pastry`
 /** Weight when libp2p has too many connections; untagged ones, at 0, are closed first. */
 const TAG_VALUE = 50
 
+/** Wishes of this time are written together: leaf sets change much while a ring grows, and a write goes to disk. */
+const SETTLE_MS = 1_000
+
 /** Writes tags one after the other, the last wish for a peer only. */
 export class KeepAliveTags {
   readonly #peerStore: PeerStore
@@ -16,6 +19,7 @@ export class KeepAliveTags {
   readonly #wishes = new Map<OverlayId, { readonly ref: NodeRef, readonly isWarm: boolean }>()
   readonly #tagged = new Set<OverlayId>()
   #writing: Promise<void> | undefined
+  #timer: NodeJS.Timeout | undefined
 
   constructor(peerStore: PeerStore, failed: (error: unknown) => void) {
     this.#peerStore = peerStore
@@ -28,11 +32,20 @@ export class KeepAliveTags {
     // With nothing under way, a wish that is fulfilled already changes nothing.
     if (this.#writing === undefined && this.#tagged.has(ref.id) === isWarm) return
     this.#wishes.set(ref.id, { ref, isWarm })
-    this.#writing ??= this.#write()
+    if (this.#writing === undefined) this.#schedule()
+  }
+
+  #schedule(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      this.#writing = this.#write()
+    }, SETTLE_MS).unref()
   }
 
   /** Writes nothing more; settles when the write under way is done. */
   async stop(): Promise<void> {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
     this.#wishes.clear()
     await this.#writing
   }
@@ -46,8 +59,10 @@ export class KeepAliveTags {
       const peer = peerInfoOf(ref)
       if (peer === undefined || this.#tagged.has(id) === isWarm) continue
       try {
+        // A tag is of no use without an address, and whoever identifies the peer may be slower than we are.
+        const multiaddrs = isWarm && peer.multiaddrs.length > 0 ? { multiaddrs: peer.multiaddrs } : {}
         await this.#peerStore.merge(peer.id, {
-          tags: { [KEEP_ALIVE_TAG]: isWarm ? { value: TAG_VALUE } : undefined },
+          ...multiaddrs, tags: { [KEEP_ALIVE_TAG]: isWarm ? { value: TAG_VALUE } : undefined },
         })
         if (isWarm) this.#tagged.add(id)
         else this.#tagged.delete(id)

@@ -7,6 +7,7 @@ import { CID } from 'multiformats/cid'
 import { sha256 } from 'multiformats/hashes/sha2'
 import { isNearer, placed, type OverlayId } from '../../protocols/ids.ts'
 import { contentKey } from '../../node/overlay/pastry-content.ts'
+import { eventually } from './nodes.ts'
 import {
   addressesOf, isWhole, kill, leavesOf, plainNode, plainRing, QUICK, stopAll, until, whole, type PlainNode,
 } from './pastry-nodes.ts'
@@ -76,8 +77,8 @@ describe('net/pastry: a libp2p service', function () {
   it('tags its leaves in the peer store, so that libp2p keeps the connections', async () => {
     const [first, ...others] = nodes
     for (const { peerId } of others) {
-      const { tags } = await first!.peerStore.get(peerId)
-      assert.equal(tags.get(`${KEEP_ALIVE}-pastry`)?.value, 50)
+      const tag = await eventually(async () => (await first!.peerStore.get(peerId)).tags.get(`${KEEP_ALIVE}-pastry`))
+      assert.equal(tag.value, 50)
     }
   })
 
