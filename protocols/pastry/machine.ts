@@ -4,7 +4,7 @@ import type { Key } from '../ids.ts'
 import type { Input, Machine } from '../machine.ts'
 import type { PastryConfig } from './config.ts'
 import { pastryConfig } from './config.ts'
-import { adopt, dropped, forgetIdle, know, lose, makeCore, setState } from './core.ts'
+import { adopt, dropped, forgetIdle, isWarm, know, lose, makeCore, setState } from './core.ts'
 import type { Core, PastryCommand, PastryEffect, PastryEvent, Task } from './core.ts'
 import * as joining from './join.ts'
 import * as leasing from './lease.ts'
@@ -132,8 +132,11 @@ function dispatch(core: Core, parts: Parts, hooks: RoutingHooks, input: PastryIn
       const peer = core.peers.get(input.peer.id)
       if (peer === undefined) return
       peer.linked = false
-      if (peer.isLeaf || peer.inTable) probing.probe(core, parts.probing, peer, 'ping')
-      return
+      if (!isWarm(core, peer)) return
+      // A link worth keeping was lost: routes avoid the peer until it answers.
+      peer.suspect = true
+      routing.rerouteFrom(core, parts.routing, hooks, peer)
+      return probing.probe(core, parts.probing, peer, 'ping')
     }
     case 'resumed':
       leasing.voidLeases(parts.leases)
@@ -239,7 +242,7 @@ function receive(core: Core, parts: Parts, hooks: RoutingHooks, from: NodeRef, m
 }
 
 function heard(core: Core, parts: Parts, peer: Peer): void {
-  peer.heardMs = core.nowMs
+  peer.heardMs = Math.ceil(core.nowMs)
   peer.linked = true
   core.failedMs.delete(peer.id)
   partitions.forgetGone(parts.partition, peer.id)

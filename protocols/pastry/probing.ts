@@ -7,7 +7,7 @@ import type { Core, Task } from './core.ts'
 import { LeafSet } from './leaf-set.ts'
 import { FAILED_MAX, fingerprint } from './messages.ts'
 import type { LeafDigest, Message, NodeRef } from './messages.ts'
-import { isMember, measured, timeoutMs } from './peers.ts'
+import { NEVER_MS, isMember, measured, timeoutMs } from './peers.ts'
 import type { Peer } from './peers.ts'
 
 /** How long a failure is news, and how many of them are told along with other things. */
@@ -108,7 +108,7 @@ export function onProbeTimeout(core: Core, probing: Probing, id: OverlayId): Pee
   }
   endProbe(core, probing, id)
   if (heard) return undefined
-  if (peer.heardMs === -Infinity) dropped(core, 'deadHint', peer)
+  if (peer.heardMs === NEVER_MS) dropped(core, 'deadHint', peer)
   const announce = peer.isLeaf && !running.announced
   lose(core, peer)
   return announce ? peer : undefined
@@ -118,7 +118,7 @@ export function onProbeTimeout(core: Core, probing: Probing, id: OverlayId): Pee
 function triesMax(core: Core, running: Probe): number {
   const { peer } = running
   if (peer === core.leafSet.left[0] || peer === core.leafSet.right[0]) return core.config.probeTriesMax
-  if (peer.heardMs === -Infinity) return core.state === 'ready' ? 1 : 2
+  if (peer.heardMs === NEVER_MS) return core.state === 'ready' ? 1 : 2
   return running.announced || !peer.isLeaf ? 2 : core.config.probeTriesMax
 }
 
@@ -228,7 +228,7 @@ export function onLeafReply(
     if (running === undefined) dropped(core, 'unexpectedLeafReply', peer)
     return
   }
-  peer.leavesMs = core.nowMs
+  peer.leavesMs = Math.ceil(core.nowMs)
   adopt(core, peer)
   hint(core, probing, message.references)
   endProbe(core, probing, peer.id)

@@ -92,7 +92,7 @@ export function tuningMs(core: Core, rounds: number): number {
 }
 
 function askRow(core: Core, peer: Peer, row: number): void {
-  peer.askedMs[row] = core.nowMs
+  peer.askedMs = peer.askedMs.with(row, Math.ceil(core.nowMs))
   const salt = core.random.u32()
   const fingerprints = [...core.table.row(row)].slice(0, FINGERPRINTS_MAX).map((entry) => fingerprint(entry.id, salt))
   send(core, peer, { type: 'rowRequest', row, salt, fingerprints })

@@ -15,7 +15,7 @@ const id = fc.bigInt(0n, (1n << 128n) - 1n).map((value) => value.toString(16).pa
 const ids = fc.uniqueArray(id, { minLength: 2, maxLength: 60 })
 
 function peerOf(self: OverlayId, other: OverlayId, rttMs: number): Peer {
-  const peer = makePeer(self, { id: other, contact: new Uint8Array(0) }, PASTRY_DEFAULTS)
+  const peer = makePeer(self, { id: other, contact: new Uint8Array(0) })
   peer.rttMs = rttMs
   return peer
 }
