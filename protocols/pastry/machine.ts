@@ -5,7 +5,7 @@ import type { Input, Machine } from '../machine.ts'
 import type { PastryConfig } from './config.ts'
 import { pastryConfig } from './config.ts'
 import { adopt, dropped, forgetIdle, isWarm, know, lose, makeCore, setState } from './core.ts'
-import type { Core, PastryCommand, PastryEffect, PastryEvent, Task } from './core.ts'
+import type { Core, PastryCommand, PastryEffect, PastryEvent, Periodic, Task } from './core.ts'
 import * as joining from './join.ts'
 import * as leasing from './lease.ts'
 import * as lookups from './lookups.ts'
@@ -164,6 +164,12 @@ function command(core: Core, parts: Parts, hooks: RoutingHooks, given: PastryCom
     case 'leave':
       if (core.state === 'dead') return
       lookups.sayLeave(core)
+      leasing.voidLeases(parts.leases)
+      lookups.failAll(core, parts.lookups)
+      routing.forgetAll(parts.routing)
+      parts.probing.probes.clear()
+      parts.probing.hints.clear()
+      parts.leases.requests.clear()
       setState(core, 'dead')
       core.agenda.clear()
       return
@@ -271,7 +277,7 @@ function run(core: Core, parts: Parts, hooks: RoutingHooks, task: Task): void {
 
 function runPeriodic(
   core: Core, parts: Parts, hooks: RoutingHooks,
-  what: 'leases' | 'swap' | 'localTuning' | 'globalTuning' | 'tableProbe' | 'heal' | 'join',
+  what: Periodic,
 ): void {
   const { config, random } = core
   const task: Task = { do: what }

@@ -47,7 +47,8 @@ export function makePeer(self: OverlayId, ref: NodeRef): Peer {
   const row = sharedPrefix(self, ref.id)
   return {
     ref, id: ref.id, position: positionOf(ref.id), row, column: digitAt(ref.id, Math.min(row, 31)),
-    state: undefined, heardMs: NEVER_MS, leavesMs: NEVER_MS, askedMs: NEVER_ASKED, linked: false, suspect: false, isLeaf: false, inTable: false,
+    state: undefined, heardMs: NEVER_MS, leavesMs: NEVER_MS, askedMs: NEVER_ASKED,
+    linked: false, suspect: false, isLeaf: false, inTable: false,
     rttMs: 0, deviationMs: 0, isRough: false, paidMs: 0, paidJoinsMs: 0,
   }
 }

@@ -114,7 +114,10 @@ export function onProbeTimeout(core: Core, probing: Probing, id: OverlayId): Pee
   return announce ? peer : undefined
 }
 
-/** Hearsay of a life is checked once, or twice by a joiner; a death, and an entry of the table, twice; a leaf thrice. */
+/**
+ * Hearsay of a life is checked once, or twice by a joiner; hearsay of a death, and an entry of the table,
+ * twice; a leaf of ours thrice.
+ */
 function triesMax(core: Core, running: Probe): number {
   const { peer } = running
   if (peer === core.leafSet.left[0] || peer === core.leafSet.right[0]) return core.config.probeTriesMax
@@ -202,7 +205,8 @@ export function onLeafProbe(
   // A joiner knows only what we and our neighbours told it.
   const wanted = isMember(peer) ? wantedOf(core, digest, first, last) : 0
   send(core, peer, {
-    type: 'leafReply', nonce: message.nonce, state: stateOf(core), wanted: wanted >>> 0, references, failed: failedOf(core, digest),
+    type: 'leafReply', nonce: message.nonce, state: stateOf(core), wanted: wanted >>> 0, references,
+    failed: failedOf(core, digest),
   })
 }
 
@@ -307,7 +311,8 @@ function boundsOf(core: Core, leaves: LeafSet<Placed<OverlayId>>): { lowest: num
   const [down, up] = [reach(below), reach(leaves.members.size - below)]
   if (span + down + up >= RING_POSITIONS) return everything
   return {
-    lowest: top((ends.lowest - down + RING_POSITIONS) % RING_POSITIONS), highest: top((ends.highest + up) % RING_POSITIONS),
+    lowest: top((ends.lowest - down + RING_POSITIONS) % RING_POSITIONS),
+    highest: top((ends.highest + up) % RING_POSITIONS),
   }
 }
 

@@ -165,5 +165,7 @@ export function announceFailure(core: Core, lost: Peer): void {
   const { left, right } = core.leafSet
   const toRight = clockwise(core.self.position, lost.position) < clockwise(lost.position, core.self.position)
   const [behind, ahead] = toRight ? [left, right] : [right, left]
-  for (const leaf of new Set([...behind.slice(0, -1), ...ahead.slice(0, 2)])) send(core, leaf, { type: 'failed', ids: [lost.id] })
+  for (const leaf of new Set([...behind.slice(0, -1), ...ahead.slice(0, 2)])) {
+    send(core, leaf, { type: 'failed', ids: [lost.id] })
+  }
 }

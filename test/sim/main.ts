@@ -16,17 +16,19 @@ const { values } = parseArgs({
     scenario: { type: 'string', default: 'churn' },
     nodes: { type: 'string', default: '60' },
     minutes: { type: 'string' },
+    crooks: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 })
 const scenario = SCENARIOS[values.scenario]
 if (values.help || scenario === undefined) {
-  console.log(`npm run sim -- --scenario <name> --seed <n> --nodes <n> --minutes <n>\nscenarios: ${Object.keys(SCENARIOS).join(', ')}`)
+  console.log(`npm run sim -- --scenario <name> --seed <n> --nodes <n> --minutes <n> --crooks <share>\nscenarios: ${Object.keys(SCENARIOS).join(', ')}`)
   process.exit(values.help ? 0 : 2)
 }
 const setting: Setting = {
   seed: Number(values.seed), nodes: Number(values.nodes),
   ...(values.minutes === undefined ? {} : { minutes: Number(values.minutes) }),
+  ...(values.crooks === undefined ? {} : { crooks: Number(values.crooks) }),
 }
 const stage = scenario(setting)
 const first = stage.oracle.violations[0]

@@ -190,6 +190,19 @@ describe('the overlay machine', () => {
     assert.equal(one.machine.view(1_000).isLeased, false)
   })
 
+  it('tells its leaves and its program when it leaves, then is silent, and can start again', () => {
+    const one = founder()
+    one.get(ref('1'), { type: 'leafPush', state: 'ready', references: [] })
+    one.give({ type: 'command', command: { kind: 'lookup', id: 3, key: '1'.repeat(32) as never } })
+    const effects = one.give({ type: 'command', command: { kind: 'leave' } })
+    assert.ok(sent(effects).some((message) => message.type === 'leave'))
+    assert.ok(events(effects).some((event) => event.kind === 'lookupFailed' && event.reason === 'left'))
+    assert.deepEqual(one.wait(60_000), [])
+    one.give({ type: 'command', command: { kind: 'start', bootstraps: [ref('1')] } })
+    assert.equal(one.machine.view(61_000).state, 'waiting')
+    assert.ok(sent(one.wait(1_000)).some((message) => message.type === 'route' && message.purpose === 'join'))
+  })
+
   it('answers with an error by name instead of looking up before it is started, or with too long a payload', () => {
     const idle = stand()
     const lookup = (payload: Uint8Array): PastryInput => ({ type: 'command', command: { kind: 'lookup', id: 1, key: keyOf('app', 'x'), payload } })
