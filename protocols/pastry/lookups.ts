@@ -104,7 +104,7 @@ export function onLookupRetry(
   // Whoever had it last is avoided, as long as there is another way.
   const last = transit.hops.at(-1)
   const silent = last === undefined ? undefined : routing.sent.get(last)?.peer
-  if (silent !== undefined && !silent.isLeaf) transit.tried.add(silent.id)
+  if (silent !== undefined) transit.tried.add(silent.id)
   if (lookup.attempts % 3 === 0) transit.tried.clear()
   transit.near = false
   originate(core, routing, hooks, transit)

@@ -45,7 +45,7 @@ function report({ world, oracle, lookups, figures }: Stage): void {
   console.log(`nodes up ${oracle.ring().length}, not ready ${oracle.notReady().length},`
     + ` wrong leaf sets ${oracle.wrongLeafSets().length}`)
   console.log(`lookups ${lookups.issued}: answered ${lookups.answered}, failed ${lookups.failed},`
-    + ` abandoned ${lookups.abandoned}, wrong roots ${oracle.wrongRoots}, lies believed ${oracle.liesBelieved}`)
+    + ` abandoned ${lookups.abandoned}, crooks' keys ${lookups.crooked}, wrong roots ${oracle.wrongRoots}, lies believed ${oracle.liesBelieved}`)
   console.log(`hops ${(lookups.hops / Math.max(1, lookups.answered)).toFixed(2)}, at most ${lookups.hopsMax},`
     + ` stretch ${(lookups.pathMs / lookups.directMs).toFixed(2)}, p50 ${Math.round(lookups.timeMs(0.5))} ms,`
     + ` p99 ${Math.round(lookups.timeMs(0.99))} ms`)

@@ -111,6 +111,7 @@ function crooked(kind: Crookery): Scenario {
       stage.oracle.crooks.add(node)
       makeCrook(stage.world, node, kind)
     }
+    stage.lookups.isCrooked = (key) => stage.oracle.isCrooked(key)
     lookFor(stage, setting.minutes ?? 3)
     stage.oracle.checkBounds()
     return stage
