@@ -53,7 +53,7 @@ export interface PastryConfig {
   readonly gossipMembersMax: number
   /** Share of hops that may meet a dead entry: the probe period is tuned to it. Default 0.06 (MSPastry 4.1: 5 %). */
   readonly rawLossTarget: number
-  /** Least and greatest time between two probes of a table entry. Default 45 000 and 600 000; ours. */
+  /** Least and greatest time between two probes of a table entry. Default 60 000 and 600 000; ours. */
   readonly tableProbeMsMin: number
   readonly tableProbeMsMax: number
 
@@ -101,7 +101,7 @@ export const PASTRY_DEFAULTS: PastryConfig = Object.freeze({
   probeTriesMax: 3, hopTriesMax: 3,
   swapMs: 20_000, localTuningMs: 60_000, globalTuningMs: 120_000,
   gossipRounds: 24, gossipMs: 3_000, gossipMembersMax: 3,
-  rawLossTarget: 0.06, tableProbeMsMin: 45_000, tableProbeMsMax: 600_000,
+  rawLossTarget: 0.06, tableProbeMsMin: 60_000, tableProbeMsMax: 600_000,
   failedMemoryMs: 20_000, goneMemoryMs: 5_400_000, gonePeersMax: 20, healMs: 30_000,
   lookupMs: 30_000, lookupRetryMs: 2_500, parkedMax: 256, forwardsMax: 4_096, peersMax: 1_024, hintsMax: 128,
   probesMax: 48, messagesPerSecondMax: 400, messagesBurstMax: 1_200, joinsPerSecondMax: 20, densityFactorMax: 24,

@@ -89,7 +89,7 @@ export function step(core: Core, join: Join, leases: Leases, probing: Probing, i
     setState(core, 'waiting')
     askLeaves(core, join, probing)
   }
-  if (leaves > 0 && isProbingLeaves(probing)) return undefined
+  if (isProbingLeaves(probing)) return undefined
   if (leaves === 0 && core.nowMs >= join.aloneAtMs && join.asked >= 2 * join.bootstraps.length) {
     found(core, leases)
     return undefined
