@@ -20,7 +20,7 @@ export interface PastryConfig {
   /** How long a node tries silent bootstraps before it is ready alone, 1 000-3 600 000. Default 60 000; ours: local
    *  calls work meanwhile, and a ring of its own would have to be merged later. */
   readonly aloneAfterMs: number
-  /** How long it waits where bootstraps live but are joining themselves; of those the lowest id goes first. Default 8 000. */
+  /** How long it waits where bootstraps live but join themselves; of those the lowest id goes first. Default 8 000. */
   readonly foundAfterMs: number
   /** Time between two attempts to join. Default 3 000; ours. */
   readonly joinRetryMs: number
@@ -33,7 +33,7 @@ export interface PastryConfig {
   readonly timeoutMsMax: number
   /** Silence after which a node that is probed without a link counts as not answering. Default 3 000. */
   readonly coldTimeoutMs: number
-  /** Round trips that a first message over no link takes, with dial and admission. Default 6.2 (FACTS, DESIGN section 4). */
+  /** Round trips before a first message travels where there is no link: dial and admission. Default 6.2, measured. */
   readonly coldRoundTrips: number
   /** Unanswered probes after which a node counts as failed, 2-5. Default 3 (MSPastry 3.2: two retries). */
   readonly probeTriesMax: number
@@ -51,9 +51,9 @@ export interface PastryConfig {
   readonly gossipRounds: number
   readonly gossipMs: number
   readonly gossipMembersMax: number
-  /** Share of hops that may meet a dead table entry: the probe period is tuned to it. Default 0.06 (MSPastry 4.1: 5 %). */
+  /** Share of hops that may meet a dead entry: the probe period is tuned to it. Default 0.06 (MSPastry 4.1: 5 %). */
   readonly rawLossTarget: number
-  /** Least and greatest time between two probes of a table entry. Default 45 000 and 600 000; ours. */
+  /** Least and greatest time between two probes of a table entry. Default 60 000 and 600 000; ours. */
   readonly tableProbeMsMin: number
   readonly tableProbeMsMax: number
 
@@ -85,7 +85,7 @@ export interface PastryConfig {
   readonly messagesBurstMax: number
   /** Joins that one peer may send or pass on per second. Default 20, in bursts of 60. */
   readonly joinsPerSecondMax: number
-  /** How much sparser than ours a claimed root's part of the ring may look. Default 24; Castro 2002 uses a like test. */
+  /** How much sparser than ours a claimed root's part of the ring may look. Default 24; like Castro 2002's test. */
   readonly densityFactorMax: number
 
   /** Tests only: false lets every joiner in at once and answer without leases; the suite must catch it. */
@@ -95,11 +95,13 @@ export interface PastryConfig {
 /** The defaults; each one's reason stands at its declaration. */
 export const PASTRY_DEFAULTS: PastryConfig = Object.freeze({
   leafSetCountMax: 32, candidatesPerSlotMax: 3,
-  leaseMs: 12_000, leaseRenewMs: 4_000, leaseDriftShare: 0.01, slotMs: 10_000, aloneAfterMs: 60_000, foundAfterMs: 8_000, joinRetryMs: 3_000,
+  leaseMs: 12_000, leaseRenewMs: 4_000, leaseDriftShare: 0.01, slotMs: 10_000,
+  aloneAfterMs: 60_000, foundAfterMs: 8_000, joinRetryMs: 3_000,
   rttGuessMs: 500, timeoutMsMin: 60, timeoutMsMax: 3_000, coldTimeoutMs: 3_000, coldRoundTrips: 6.2,
   probeTriesMax: 3, hopTriesMax: 3,
-  swapMs: 20_000, localTuningMs: 60_000, globalTuningMs: 120_000, gossipRounds: 24, gossipMs: 3_000, gossipMembersMax: 3,
-  rawLossTarget: 0.06, tableProbeMsMin: 45_000, tableProbeMsMax: 600_000,
+  swapMs: 20_000, localTuningMs: 60_000, globalTuningMs: 120_000,
+  gossipRounds: 24, gossipMs: 3_000, gossipMembersMax: 3,
+  rawLossTarget: 0.06, tableProbeMsMin: 60_000, tableProbeMsMax: 600_000,
   failedMemoryMs: 20_000, goneMemoryMs: 5_400_000, gonePeersMax: 20, healMs: 30_000,
   lookupMs: 30_000, lookupRetryMs: 2_500, parkedMax: 256, forwardsMax: 4_096, peersMax: 1_024, hintsMax: 128,
   probesMax: 48, messagesPerSecondMax: 400, messagesBurstMax: 1_200, joinsPerSecondMax: 20, densityFactorMax: 24,

@@ -6,7 +6,7 @@ import { Agenda } from './agenda.ts'
 import type { PastryConfig } from './config.ts'
 import { LeafSet } from './leaf-set.ts'
 import type { Message, NodeRef, State, TraceHop } from './messages.ts'
-import { isMember, makePeer } from './peers.ts'
+import { NEVER_MS, isMember, makePeer } from './peers.ts'
 import type { Peer } from './peers.ts'
 import { randomFrom } from './random.ts'
 import type { Random } from './random.ts'
@@ -62,7 +62,10 @@ export type Task =
   | { readonly do: 'hopTimeout', readonly hop: number }
   | { readonly do: 'lookupRetry', readonly request: number }
   | { readonly do: 'leaseTimeout', readonly id: OverlayId }
-  | { readonly do: 'leases' | 'leaseRetry' | 'joinRetry' | 'swap' | 'localTuning' | 'globalTuning' | 'tableProbe' | 'heal' | 'meet' | 'join' | 'parked' }
+  | { readonly do: Periodic | 'leaseRetry' | 'joinRetry' | 'parked' }
+
+/** What is done again and again. */
+export type Periodic = 'leases' | 'swap' | 'localTuning' | 'globalTuning' | 'tableProbe' | 'heal' | 'meet' | 'join'
 
 /** The shared state. Its parts (probes, leases, routes) are kept by the files that are named so. */
 export interface Core {
@@ -135,7 +138,7 @@ export function know(core: Core, ref: NodeRef): Peer {
   const known = core.peers.get(ref.id)
   if (known !== undefined) return known
   if (core.peers.size >= core.config.peersMax) forgetOne(core)
-  const peer = makePeer(core.self.id, ref, core.config)
+  const peer = makePeer(core.self.id, ref)
   core.peers.set(ref.id, peer)
   return peer
 }
@@ -164,7 +167,7 @@ export function adopt(core: Core, peer: Peer): void {
   if (!isMember(peer)) return
   core.peers.set(peer.id, peer)
   // A joiner's leaf set is empty and would take anybody: only those count that told it their leaves.
-  if (core.state !== 'waiting' || peer.leavesMs > -Infinity) adoptLeaf(core, peer)
+  if (core.state !== 'waiting' || peer.leavesMs > NEVER_MS) adoptLeaf(core, peer)
   if (peer.rttMs > 0 || core.table.slot(peer.row, peer.column).length === 0) {
     const out = core.table.add(peer)
     if (out !== undefined) tellWarmth(core, out)
@@ -212,10 +215,14 @@ export function failedLately(core: Core, id: OverlayId): boolean {
   return atMs !== undefined && core.nowMs - atMs < core.config.failedMemoryMs
 }
 
-/** Says whether a link to the peer is worth keeping: to leaves and to the first of each slot. */
+/** Whether a link to the peer is worth keeping: to leaves and to the first of each slot. */
+export function isWarm(core: Core, peer: Peer): boolean {
+  return peer.isLeaf || core.table.slot(peer.row, peer.column)[0] === peer
+}
+
+/** Tells the owner whether a link to the peer is worth keeping. */
 export function tellWarmth(core: Core, peer: Peer): void {
-  const warm = peer.isLeaf || core.table.slot(peer.row, peer.column)[0] === peer
-  emit(core, { kind: warm ? 'warm' : 'cold', node: peer.ref })
+  emit(core, { kind: isWarm(core, peer) ? 'warm' : 'cold', node: peer.ref })
 }
 
 /** The key, or id, with its position. */

@@ -37,12 +37,14 @@ export interface Join {
 /** Not started. */
 export function makeJoin(): Join {
   return {
-    bootstraps: [], nextBootstrap: 0, asked: 0, startedMs: 0, aloneAtMs: Infinity, isAsking: false, isInformed: false, okMs: 0, isAnnounced: false, tuningRounds: 0,
+    bootstraps: [], nextBootstrap: 0, asked: 0, startedMs: 0, aloneAtMs: Infinity,
+    isAsking: false, isInformed: false, okMs: 0, isAnnounced: false, tuningRounds: 0,
   }
 }
 
 /** Starts to join the ring of the bootstraps; without any, founds one. */
 export function start(core: Core, join: Join, leases: Leases, bootstraps: readonly NodeRef[]): void {
+  Object.assign(join, makeJoin())
   join.bootstraps = bootstraps.filter((ref) => ref.id !== core.self.id).slice(0, BOOTSTRAPS_MAX)
   join.startedMs = core.nowMs
   join.aloneAtMs = core.nowMs + core.random.jitter(core.config.aloneAfterMs)
@@ -87,7 +89,7 @@ export function step(core: Core, join: Join, leases: Leases, probing: Probing, i
     setState(core, 'waiting')
     askLeaves(core, join, probing)
   }
-  if (leaves > 0 && isProbingLeaves(probing)) return undefined
+  if (isProbingLeaves(probing)) return undefined
   if (leaves === 0 && core.nowMs >= join.aloneAtMs && join.asked >= 2 * join.bootstraps.length) {
     found(core, leases)
     return undefined
@@ -137,7 +139,9 @@ export const joinKey = (core: Core): ReturnType<typeof keyAt> => keyAt(core.self
 export function announce(core: Core, join: Join): void {
   if (join.isAnnounced || core.state !== 'ready') return
   join.isAnnounced = true
-  for (const leaf of core.leafSet.members.values()) send(core, leaf, { type: 'leafPush', state: 'ready', references: [] })
+  for (const leaf of core.leafSet.members.values()) {
+    send(core, leaf, { type: 'leafPush', state: 'ready', references: [] })
+  }
 }
 
 /** The machine was suspended: nothing it knew of its neighbours holds; all of them are asked again. */

@@ -94,7 +94,8 @@ export class LeafSet<N extends Placed<OverlayId>> {
   ends(): { lowest: number, highest: number } | undefined {
     if (this.overlaps) return this.#endsByGap()
     const [lowest, highest] = [this.#left.at(-1), this.#right.at(-1)]
-    return lowest === undefined || highest === undefined ? undefined : { lowest: lowest.position, highest: highest.position }
+    if (lowest === undefined || highest === undefined) return undefined
+    return { lowest: lowest.position, highest: highest.position }
   }
 
   /**

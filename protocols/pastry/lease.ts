@@ -349,8 +349,10 @@ export function describe(core: Core, leases: Leases): string[] {
     const slot = leases.slots[side]
     if (slot !== undefined) lines.push(`turn of ${slot.id} on the ${side}: ${left(slot.untilMs)}`)
   }
-  for (const { node, untilMs } of leases.granted.values()) lines.push(`granted to ${node.id}: ${left(Math.max(untilMs.left, untilMs.right))}`)
-  for (const told of leases.told) lines.push(`told of ${told.node.id} by ${told.by}: ${left(told.untilMs)} ${told.beyond ?? 'between'}`)
+  for (const grant of leases.granted.values()) lines.push(`granted to ${grant.node.id}: ${left(lastMs(grant))}`)
+  for (const { node, by, untilMs, beyond } of leases.told) {
+    lines.push(`told of ${node.id} by ${by}: ${left(untilMs)} ${beyond ?? 'between'}`)
+  }
   return lines
 }
 

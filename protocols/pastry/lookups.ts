@@ -104,7 +104,7 @@ export function onLookupRetry(
   // Whoever had it last is avoided, as long as there is another way.
   const last = transit.hops.at(-1)
   const silent = last === undefined ? undefined : routing.sent.get(last)?.peer
-  if (silent !== undefined && !silent.isLeaf) transit.tried.add(silent.id)
+  if (silent !== undefined) transit.tried.add(silent.id)
   if (lookup.attempts % 3 === 0) transit.tried.clear()
   transit.near = false
   originate(core, routing, hooks, transit)
@@ -137,8 +137,8 @@ function tellAnswered(
 ): void {
   if (lookup.id === 0) return
   emit(core, {
-    kind: 'answered', id: lookup.id, key: lookup.transit.route.key, root, hops, elapsedMs: core.nowMs - lookup.startedMs,
-    attempts: lookup.attempts, trace, payload,
+    kind: 'answered', id: lookup.id, key: lookup.transit.route.key, root, hops,
+    elapsedMs: core.nowMs - lookup.startedMs, attempts: lookup.attempts, trace, payload,
   })
 }
 
@@ -253,6 +253,15 @@ export function doubt(core: Core, transit: Transit, answer: Answer): string | un
   const [lowest, highest] = [core.leafSet.left.at(-1)!, core.leafSet.right.at(-1)!]
   const ours = clockwise(lowest.position, highest.position) / core.config.leafSetCountMax
   return Math.min(theirs, RING_POSITIONS) > core.config.densityFactorMax * ours * 2 ? 'sparseRoot' : undefined
+}
+
+/** This node leaves: whoever waits for an answer is told. */
+export function failAll(core: Core, lookups: Lookups): void {
+  for (const { id, purpose, transit } of lookups.open.values()) {
+    if (purpose === 'lookup' && id !== 0) emit(core, { kind: 'lookupFailed', id, key: transit.route.key, reason: 'left' })
+  }
+  lookups.open.clear()
+  lookups.deliveries.clear()
 }
 
 /** Tells the leaves that we leave. */

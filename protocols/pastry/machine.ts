@@ -4,8 +4,8 @@ import type { Key } from '../ids.ts'
 import type { Input, Machine } from '../machine.ts'
 import type { PastryConfig } from './config.ts'
 import { pastryConfig } from './config.ts'
-import { adopt, dropped, forgetIdle, know, lose, makeCore, setState } from './core.ts'
-import type { Core, PastryCommand, PastryEffect, PastryEvent, Task } from './core.ts'
+import { adopt, dropped, forgetIdle, isWarm, know, lose, makeCore, setState } from './core.ts'
+import type { Core, PastryCommand, PastryEffect, PastryEvent, Periodic, Task } from './core.ts'
 import * as joining from './join.ts'
 import * as leasing from './lease.ts'
 import * as lookups from './lookups.ts'
@@ -135,8 +135,11 @@ function dispatch(core: Core, parts: Parts, hooks: RoutingHooks, input: PastryIn
       const peer = core.peers.get(input.peer.id)
       if (peer === undefined) return
       peer.linked = false
-      if (peer.isLeaf || peer.inTable) probing.probe(core, parts.probing, peer, 'ping')
-      return
+      if (!isWarm(core, peer)) return
+      // A link worth keeping was lost: routes avoid the peer until it answers.
+      peer.suspect = true
+      routing.rerouteFrom(core, parts.routing, hooks, peer)
+      return probing.probe(core, parts.probing, peer, 'ping')
     }
     case 'resumed':
       leasing.voidLeases(parts.leases)
@@ -169,6 +172,12 @@ function command(core: Core, parts: Parts, hooks: RoutingHooks, given: PastryCom
     case 'leave':
       if (core.state === 'dead') return
       lookups.sayLeave(core)
+      leasing.voidLeases(parts.leases)
+      lookups.failAll(core, parts.lookups)
+      routing.forgetAll(parts.routing)
+      parts.probing.probes.clear()
+      parts.probing.hints.clear()
+      parts.leases.requests.clear()
       setState(core, 'dead')
       core.agenda.clear()
       return
@@ -247,7 +256,7 @@ function receive(core: Core, parts: Parts, hooks: RoutingHooks, from: NodeRef, m
 }
 
 function heard(core: Core, parts: Parts, peer: Peer): void {
-  peer.heardMs = core.nowMs
+  peer.heardMs = Math.ceil(core.nowMs)
   peer.linked = true
   core.failedMs.delete(peer.id)
   partitions.forgetGone(parts.partition, peer.id)
@@ -277,7 +286,7 @@ function run(core: Core, parts: Parts, hooks: RoutingHooks, task: Task): void {
 
 function runPeriodic(
   core: Core, parts: Parts, hooks: RoutingHooks,
-  what: 'leases' | 'swap' | 'localTuning' | 'globalTuning' | 'tableProbe' | 'heal' | 'join',
+  what: Periodic,
 ): void {
   const { config, random } = core
   const task: Task = { do: what }

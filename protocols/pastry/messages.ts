@@ -130,7 +130,10 @@ export type Message =
     readonly type: 'deny', readonly nonce: number, readonly reason: Denial, readonly retryMs: number
     readonly closer: NodeRef | undefined
   }
-  | { readonly type: 'rowRequest', readonly row: number, readonly salt: number, readonly fingerprints: readonly number[] }
+  | {
+    readonly type: 'rowRequest', readonly row: number
+    readonly salt: number, readonly fingerprints: readonly number[]
+  }
   | { readonly type: 'rowReply', readonly row: number, readonly entries: readonly RowEntry[] }
   | { readonly type: 'leave' }
 

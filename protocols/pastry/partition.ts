@@ -27,6 +27,7 @@ export function makePartition(): Partition {
 
 /** Bootstraps that could not be reached are asked again later. */
 export function rememberBootstraps(core: Core, partition: Partition, bootstraps: readonly NodeRef[]): void {
+  partition.isAsking = false
   for (const ref of bootstraps.slice(0, core.config.gonePeersMax / 2)) {
     if (ref.id !== core.self.id) partition.gone.set(ref.id, { ref, sinceMs: core.nowMs, isBootstrap: true })
   }

@@ -4,6 +4,11 @@ import type { OverlayId, Placed } from '../ids.ts'
 import type { PastryConfig } from './config.ts'
 import type { NodeRef, State } from './messages.ts'
 
+/** Before any time; a small integer, which V8 keeps without a box of its own (ten thousand nodes have many peers). */
+export const NEVER_MS = -1e9
+
+const NEVER_ASKED: readonly number[] = [NEVER_MS, NEVER_MS, NEVER_MS, NEVER_MS]
+
 /** Another node. It has a role while it is a leaf or in the table; without one it is soon forgotten. */
 export interface Peer extends Placed<OverlayId> {
   /** How to reach it; replaced when it turns up at another address. */
@@ -14,12 +19,12 @@ export interface Peer extends Placed<OverlayId> {
   readonly column: number
   /** As it last said; `undefined` before it said anything of the kind. */
   state: State | undefined
-  /** When it was last heard, in ms; -Infinity before. */
+  /** When it was last heard, in whole ms, rounded up; `NEVER_MS` before. */
   heardMs: number
-  /** When it last told us its leaves, in ms; -Infinity before. */
+  /** When it last told us its leaves, in whole ms, rounded up; `NEVER_MS` before. */
   leavesMs: number
   /** When it was last asked for each of the first rows, in ms. */
-  askedMs: number[]
+  askedMs: readonly number[]
   /** Whether a link to it is up. */
   linked: boolean
   /** A message to it went unanswered and nothing was heard since: routes avoid it. */
@@ -32,20 +37,19 @@ export interface Peer extends Placed<OverlayId> {
   deviationMs: number
   /** The round trip is a guess from a message that had to dial first. */
   isRough: boolean
-  /** Tokens left of its allowance, and when they were counted. */
-  allowance: number
-  allowanceJoins: number
-  allowanceMs: number
+  /** When its messages, and its joins, would all be paid for at the rate that is allowed, in ms. */
+  paidMs: number
+  paidJoinsMs: number
 }
 
 /** A peer nothing is known of but its reference. */
-export function makePeer(self: OverlayId, ref: NodeRef, config: PastryConfig): Peer {
+export function makePeer(self: OverlayId, ref: NodeRef): Peer {
   const row = sharedPrefix(self, ref.id)
   return {
     ref, id: ref.id, position: positionOf(ref.id), row, column: digitAt(ref.id, Math.min(row, 31)),
-    state: undefined, heardMs: -Infinity, leavesMs: -Infinity, askedMs: [-1e9, -1e9, -1e9, -1e9], linked: false, suspect: false, isLeaf: false, inTable: false,
-    rttMs: 0, deviationMs: 0, isRough: false,
-    allowance: config.messagesBurstMax, allowanceJoins: 3 * config.joinsPerSecondMax, allowanceMs: -1,
+    state: undefined, heardMs: NEVER_MS, leavesMs: NEVER_MS, askedMs: NEVER_ASKED,
+    linked: false, suspect: false, isLeaf: false, inTable: false,
+    rttMs: 0, deviationMs: 0, isRough: false, paidMs: 0, paidJoinsMs: 0,
   }
 }
 
@@ -86,15 +90,17 @@ export function timeoutMs(peer: Peer, config: PastryConfig): number {
   return Math.min(config.timeoutMsMax, Math.max(config.timeoutMsMin, timeout))
 }
 
-/** Whether the peer may send one more message (or join) just now; counts it. */
+/** Whether the peer may send one more message (or join) just now; counts it if so. */
 export function allow(peer: Peer, isJoin: boolean, nowMs: number, config: PastryConfig): boolean {
-  const passedMs = peer.allowanceMs < 0 ? 0 : nowMs - peer.allowanceMs
-  peer.allowanceMs = nowMs
-  peer.allowance = Math.min(config.messagesBurstMax, peer.allowance + passedMs / 1000 * config.messagesPerSecondMax)
-  peer.allowanceJoins = Math.min(3 * config.joinsPerSecondMax,
-    peer.allowanceJoins + passedMs / 1000 * config.joinsPerSecondMax)
-  if (peer.allowance < 1 || isJoin && peer.allowanceJoins < 1) return false
-  peer.allowance--
-  if (isJoin) peer.allowanceJoins--
+  const messageMs = 1_000 / config.messagesPerSecondMax
+  const paidMs = Math.max(nowMs, peer.paidMs) + messageMs
+  if (paidMs - nowMs > config.messagesBurstMax * messageMs + 0.001) return false
+  if (isJoin) {
+    const joinMs = 1_000 / config.joinsPerSecondMax
+    const paidJoinsMs = Math.max(nowMs, peer.paidJoinsMs) + joinMs
+    if (paidJoinsMs - nowMs > 3_000 + 0.001) return false
+    peer.paidJoinsMs = Math.ceil(paidJoinsMs)
+  }
+  peer.paidMs = paidMs
   return true
 }

@@ -7,7 +7,7 @@ import type { Core, Task } from './core.ts'
 import { LeafSet } from './leaf-set.ts'
 import { FAILED_MAX, fingerprint } from './messages.ts'
 import type { LeafDigest, Message, NodeRef } from './messages.ts'
-import { isMember, measured, timeoutMs } from './peers.ts'
+import { NEVER_MS, isMember, measured, timeoutMs } from './peers.ts'
 import type { Peer } from './peers.ts'
 
 /** How long a failure is news, and how many of them are told along with other things. */
@@ -108,17 +108,20 @@ export function onProbeTimeout(core: Core, probing: Probing, id: OverlayId): Pee
   }
   endProbe(core, probing, id)
   if (heard) return undefined
-  if (peer.heardMs === -Infinity) dropped(core, 'deadHint', peer)
+  if (peer.heardMs === NEVER_MS) dropped(core, 'deadHint', peer)
   const announce = peer.isLeaf && !running.announced
   lose(core, peer)
   return announce ? peer : undefined
 }
 
-/** Hearsay of a life is checked once, or twice by a joiner; a death, and an entry of the table, twice; a leaf thrice. */
+/**
+ * Hearsay of a life is checked once, or twice by a joiner; hearsay of a death, and an entry of the table,
+ * twice; a leaf of ours thrice.
+ */
 function triesMax(core: Core, running: Probe): number {
   const { peer } = running
   if (peer === core.leafSet.left[0] || peer === core.leafSet.right[0]) return core.config.probeTriesMax
-  if (peer.heardMs === -Infinity) return core.state === 'ready' ? 1 : 2
+  if (peer.heardMs === NEVER_MS) return core.state === 'ready' ? 1 : 2
   return running.announced || !peer.isLeaf ? 2 : core.config.probeTriesMax
 }
 
@@ -202,7 +205,8 @@ export function onLeafProbe(
   // A joiner knows only what we and our neighbours told it.
   const wanted = isMember(peer) ? wantedOf(core, digest, first, last) : 0
   send(core, peer, {
-    type: 'leafReply', nonce: message.nonce, state: stateOf(core), wanted: wanted >>> 0, references, failed: failedOf(core, digest),
+    type: 'leafReply', nonce: message.nonce, state: stateOf(core), wanted: wanted >>> 0, references,
+    failed: failedOf(core, digest),
   })
 }
 
@@ -228,7 +232,7 @@ export function onLeafReply(
     if (running === undefined) dropped(core, 'unexpectedLeafReply', peer)
     return
   }
-  peer.leavesMs = core.nowMs
+  peer.leavesMs = Math.ceil(core.nowMs)
   adopt(core, peer)
   hint(core, probing, message.references)
   endProbe(core, probing, peer.id)
@@ -307,7 +311,8 @@ function boundsOf(core: Core, leaves: LeafSet<Placed<OverlayId>>): { lowest: num
   const [down, up] = [reach(below), reach(leaves.members.size - below)]
   if (span + down + up >= RING_POSITIONS) return everything
   return {
-    lowest: top((ends.lowest - down + RING_POSITIONS) % RING_POSITIONS), highest: top((ends.highest + up) % RING_POSITIONS),
+    lowest: top((ends.lowest - down + RING_POSITIONS) % RING_POSITIONS),
+    highest: top((ends.highest + up) % RING_POSITIONS),
   }
 }
 

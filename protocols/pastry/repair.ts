@@ -92,7 +92,7 @@ export function tuningMs(core: Core, rounds: number): number {
 }
 
 function askRow(core: Core, peer: Peer, row: number): void {
-  peer.askedMs[row] = core.nowMs
+  peer.askedMs = peer.askedMs.with(row, Math.ceil(core.nowMs))
   const salt = core.random.u32()
   const fingerprints = [...core.table.row(row)].slice(0, FINGERPRINTS_MAX).map((entry) => fingerprint(entry.id, salt))
   send(core, peer, { type: 'rowRequest', row, salt, fingerprints })
@@ -165,5 +165,7 @@ export function announceFailure(core: Core, lost: Peer): void {
   const { left, right } = core.leafSet
   const toRight = clockwise(core.self.position, lost.position) < clockwise(lost.position, core.self.position)
   const [behind, ahead] = toRight ? [left, right] : [right, left]
-  for (const leaf of new Set([...behind.slice(0, -1), ...ahead.slice(0, 2)])) send(core, leaf, { type: 'failed', ids: [lost.id] })
+  for (const leaf of new Set([...behind.slice(0, -1), ...ahead.slice(0, 2)])) {
+    send(core, leaf, { type: 'failed', ids: [lost.id] })
+  }
 }

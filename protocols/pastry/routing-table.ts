@@ -54,13 +54,16 @@ export class RoutingTable {
   add(peer: Peer): Peer | undefined {
     if (peer.inTable || peer.row >= PLACE_DIGITS) return undefined
     while (this.#rows.length <= peer.row) this.#rows.push(new Array<Peer[] | undefined>(DIGIT_VALUES))
-    const slot = this.#rows[peer.row]![peer.column] ??= []
+    const row = this.#rows[peer.row]!
+    const slot = row[peer.column] ?? []
     if (slot.length >= this.#candidatesMax && cost(peer) >= cost(slot.at(-1)!)) return undefined
-    slot.push(peer)
+    // A new array of the exact length: one that grew by push keeps room for seventeen.
+    const grown = [...slot, peer]
+    sort(grown)
+    const last = grown.length > this.#candidatesMax ? grown.pop() : undefined
+    row[peer.column] = grown
     peer.inTable = true
     this.#size++
-    sort(slot)
-    const last = slot.length > this.#candidatesMax ? slot.pop() : undefined
     if (last !== undefined) {
       last.inTable = false
       this.#size--

@@ -144,10 +144,12 @@ function forward(core: Core, routing: Routing, transit: Transit, peer: Peer, nea
   const hop = core.random.u32()
   const { route } = transit
   const message: Route = {
-    ...route, hop, near, hops: route.hops + (first ? 0 : 1), deadlineMs: Math.max(1, Math.floor(transit.untilMs - core.nowMs)),
+    ...route, hop, near, hops: route.hops + (first ? 0 : 1),
+    deadlineMs: Math.max(1, Math.floor(transit.untilMs - core.nowMs)),
   }
   const sent: Sent = {
-    transit, peer, message, wasLinked: peer.linked, sentMs: core.nowMs, tries: 1, isAcknowledged: false, entry: undefined,
+    transit, peer, message, wasLinked: peer.linked, sentMs: core.nowMs, tries: 1,
+    isAcknowledged: false, entry: undefined,
   }
   transit.hops.push(hop)
   routing.sent.set(hop, sent)
@@ -160,6 +162,14 @@ function forget(core: Core, routing: Routing, hop: number): void {
   const sent = routing.sent.get(hop)
   core.agenda.cancel(sent?.entry)
   routing.sent.delete(hop)
+}
+
+/** Forgets everything: this node leaves. */
+export function forgetAll(routing: Routing): void {
+  routing.sent.clear()
+  routing.answers.clear()
+  routing.parked = []
+  routing.isParkedTimerSet = false
 }
 
 /** Forgets messages whose time is over; their answers would not be taken any more. */

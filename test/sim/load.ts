@@ -1,4 +1,5 @@
 /** What the simulated machines' owners do: look keys up, come and go; and what came of it. */
+import type { Key } from '../../protocols/ids.ts'
 import type { SimNode, World } from './world.ts'
 import { delayMs } from './geography.ts'
 
@@ -11,13 +12,17 @@ export class Lookups {
   abandoned = 0
   hops = 0
   hopsMax = 0
+  /** Lookups without an answer whose key belongs to a crook: nobody else may answer them. */
+  crooked = 0
+  /** Whether the key belongs to a node that does not play by the rules. */
+  isCrooked: (key: Key) => boolean = () => false
   /** Summed delay of the paths taken and of the direct ways, both one way, in ms. */
   pathMs = 0
   directMs = 0
   readonly timesMs: number[] = []
   readonly failures = new Map<string, number>()
   readonly #world: World
-  readonly #open = new Map<number, { origin: SimNode, issuedMs: number }>()
+  readonly #open = new Map<number, { origin: SimNode, issuedMs: number, isCrooked: boolean }>()
   readonly #paths = new Map<string, { origin: SimNode, reached: Map<number, number> }>()
   #isOn = false
   #nextId = 1
@@ -57,8 +62,9 @@ export class Lookups {
 
   /** Gives up what is still open: its asker is dead, or it is lost. */
   close(): void {
-    for (const { origin } of this.#open.values()) {
-      if (origin.isUp) this.failed++
+    for (const { origin, isCrooked } of this.#open.values()) {
+      if (isCrooked) this.crooked++
+      else if (origin.isUp) this.failed++
       else this.abandoned++
     }
     this.#open.clear()
@@ -75,7 +81,7 @@ export class Lookups {
     if (origin === undefined) return
     const [id, key] = [this.#nextId++, this.#world.randomKey()]
     this.issued++
-    this.#open.set(id, { origin, issuedMs: this.#world.nowMs })
+    this.#open.set(id, { origin, issuedMs: this.#world.nowMs, isCrooked: this.isCrooked(key) })
     this.#paths.set(key, { origin, reached: new Map() })
     this.#world.command(origin, { kind: 'lookup', id, key })
   }
@@ -100,7 +106,8 @@ export class Lookups {
     const open = this.#open.get(id)
     if (open === undefined) return
     this.#open.delete(id)
-    this.failed++
+    if (open.isCrooked) this.crooked++
+    else this.failed++
     this.failures.set(reason, (this.failures.get(reason) ?? 0) + 1)
   }
 

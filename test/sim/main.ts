@@ -16,17 +16,19 @@ const { values } = parseArgs({
     scenario: { type: 'string', default: 'churn' },
     nodes: { type: 'string', default: '60' },
     minutes: { type: 'string' },
+    crooks: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 })
 const scenario = SCENARIOS[values.scenario]
 if (values.help || scenario === undefined) {
-  console.log(`npm run sim -- --scenario <name> --seed <n> --nodes <n> --minutes <n>\nscenarios: ${Object.keys(SCENARIOS).join(', ')}`)
+  console.log(`npm run sim -- --scenario <name> --seed <n> --nodes <n> --minutes <n> --crooks <share>\nscenarios: ${Object.keys(SCENARIOS).join(', ')}`)
   process.exit(values.help ? 0 : 2)
 }
 const setting: Setting = {
   seed: Number(values.seed), nodes: Number(values.nodes),
   ...(values.minutes === undefined ? {} : { minutes: Number(values.minutes) }),
+  ...(values.crooks === undefined ? {} : { crooks: Number(values.crooks) }),
 }
 const stage = scenario(setting)
 const first = stage.oracle.violations[0]
@@ -43,7 +45,7 @@ function report({ world, oracle, lookups, figures }: Stage): void {
   console.log(`nodes up ${oracle.ring().length}, not ready ${oracle.notReady().length},`
     + ` wrong leaf sets ${oracle.wrongLeafSets().length}`)
   console.log(`lookups ${lookups.issued}: answered ${lookups.answered}, failed ${lookups.failed},`
-    + ` abandoned ${lookups.abandoned}, wrong roots ${oracle.wrongRoots}, lies believed ${oracle.liesBelieved}`)
+    + ` abandoned ${lookups.abandoned}, crooks' keys ${lookups.crooked}, wrong roots ${oracle.wrongRoots}, lies believed ${oracle.liesBelieved}`)
   console.log(`hops ${(lookups.hops / Math.max(1, lookups.answered)).toFixed(2)}, at most ${lookups.hopsMax},`
     + ` stretch ${(lookups.pathMs / lookups.directMs).toFixed(2)}, p50 ${Math.round(lookups.timeMs(0.5))} ms,`
     + ` p99 ${Math.round(lookups.timeMs(0.99))} ms`)

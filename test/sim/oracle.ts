@@ -108,6 +108,13 @@ export class Oracle {
     return nodes
   }
 
+  /** Whether the node nearest to the key does not play by the rules. */
+  isCrooked(key: Key): boolean {
+    const target = placed(key)
+    const near = this.around(key)
+    return this.crooks.has(near.reduce((a, b) => isNearer(target, placed(b.ref.id), placed(a.ref.id)) ? b : a))
+  }
+
   /** The node of the part that owns the key by right: the nearest of those that are ready and leased. */
   closestReady(key: Key, part: number): SimNode | undefined {
     const ring = this.ring()

@@ -20,6 +20,8 @@ export interface Setting {
   readonly seed: number
   readonly nodes: number
   readonly options?: Partial<WorldOptions>
+  /** Share of the nodes that do not play by the rules, in the stories about those. Default 0.2. */
+  readonly crooks?: number
   /** Virtual minutes that the main part lasts. */
   readonly minutes?: number
 }
@@ -102,13 +104,14 @@ function some(stage: Stage, share: number): World['nodes'] {
   return stage.world.nodes.filter((node) => node.isUp && stage.world.random.next() < share)
 }
 
-function crooked(kind: Crookery, share: number): Scenario {
+function crooked(kind: Crookery): Scenario {
   return (setting) => {
     const stage = settled(setting)
-    for (const node of some(stage, share)) {
+    for (const node of some(stage, setting.crooks ?? 0.2)) {
       stage.oracle.crooks.add(node)
       makeCrook(stage.world, node, kind)
     }
+    stage.lookups.isCrooked = (key) => stage.oracle.isCrooked(key)
     lookFor(stage, setting.minutes ?? 3)
     stage.oracle.checkBounds()
     return stage
@@ -176,9 +179,9 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     return rest(heal(stage))
   },
   deaf: (setting) => lookFor(settledDeaf(withFaults(setting, { deafPairsShare: 0.018, oneWayPairsShare: 0.005 })), 2),
-  drop: crooked('drop', 0.2),
-  misroute: crooked('misroute', 0.2),
-  'false-root': crooked('falseRoot', 0.2),
+  drop: crooked('drop'),
+  misroute: crooked('misroute'),
+  'false-root': crooked('falseRoot'),
 }
 
 /** With pairs that cannot hear each other some neighbours never lease: it is enough that nobody clashes. */
