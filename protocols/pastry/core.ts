@@ -62,10 +62,10 @@ export type Task =
   | { readonly do: 'hopTimeout', readonly hop: number }
   | { readonly do: 'lookupRetry', readonly request: number }
   | { readonly do: 'leaseTimeout', readonly id: OverlayId }
-  | { readonly do: Periodic | 'leaseRetry' | 'joinRetry' | 'parked' }
+  | { readonly do: Periodic | 'meet' | 'leaseRetry' | 'joinRetry' | 'parked' }
 
 /** What is done again and again. */
-export type Periodic = 'leases' | 'swap' | 'localTuning' | 'globalTuning' | 'tableProbe' | 'heal' | 'meet' | 'join'
+export type Periodic = 'leases' | 'swap' | 'localTuning' | 'globalTuning' | 'tableProbe' | 'heal' | 'join'
 
 /** The shared state. Its parts (probes, leases, routes) are kept by the files that are named so. */
 export interface Core {
