@@ -6,9 +6,11 @@ import type { AppInfo, NodeInfo, NodeStatus, NodeView, PeerInfo } from './apps/n
 import type { LocalProcesses } from './apps/processes.ts'
 import type { Config } from './config.ts'
 import type { Home } from './home.ts'
+import { parsePeerId } from './overlay/addresses.ts'
 import type { Directory } from './overlay/directory.ts'
 import type { OverlayHost } from './overlay/host.ts'
 import type { Neighbours } from './overlay/neighbours.ts'
+import { findPath } from './overlay/pastry-path.ts'
 import type { PeerLinks } from './overlay/peer-links.ts'
 
 /** The parts that are looked at. */
@@ -31,6 +33,11 @@ export function createView(parts: ViewParts): NodeView {
   const { config, host, apps, peers, directory, neighbours, processes } = parts
   const self = host.peerId.toString()
   const localApps = (): AppInfo[] => apps.list().filter(({ name }) => name !== 'node').map(appInfo)
+
+  const ringRtt = (peerId: string): number | undefined => {
+    const peer = parsePeerId(peerId)
+    return peer === undefined ? undefined : host.services.pastry.rttMs(peer)
+  }
 
   function appInfo(app: LocalApp): AppInfo {
     return {
@@ -56,7 +63,7 @@ export function createView(parts: ViewParts): NodeView {
       const others = asked.map(({ peerId, status: said, apps: names }): NodeInfo => ({
         peerId, name: said?.name ?? '', local: false, apps: names,
         addresses: said?.addresses ?? [addresses.get(peerId)?.address ?? ''],
-        rttMs: rtt(peers.rttMs(peerId) ?? addresses.get(peerId)?.connectionRtt),
+        rttMs: rtt(peers.rttMs(peerId) ?? ringRtt(peerId) ?? addresses.get(peerId)?.connectionRtt),
         state: said === undefined ? 'unreachable' : 'up',
       }))
       const here: NodeInfo = {
@@ -77,6 +84,8 @@ export function createView(parts: ViewParts): NodeView {
       const others = await directory.list(app, signal)
       return [...here, ...others.map((peer): Host => ({ node: peer.toString(), name: '', local: false }))]
     },
+    ring: () => host.services.pastry.ring(),
+    route: (key, signal) => findPath(host.services.pastry, key, signal),
     connect: (address, signal) => neighbours.connect(address, signal),
     register: (registration, link) => processes.register(registration, link),
     deregister: (app, link) => processes.deregister(app, link),

@@ -5,6 +5,8 @@ import { WarrenError } from '../../protocols/errors.ts'
 import { GRACE_MS, GRACE_MS_MAX } from '../../protocols/limits.ts'
 import { isName } from '../../protocols/names.ts'
 import type { Link } from '../links/link.ts'
+import type { PathInfo } from '../overlay/pastry-path.ts'
+import type { RingInfo } from '../overlay/pastry-ring.ts'
 import { registrationSchema, type MethodInfo, type Registration } from './registration.ts'
 
 /** The answer of `node.status`. */
@@ -59,6 +61,8 @@ export interface NodeView {
   allApps(signal: AbortSignal): Promise<AppInfo[]>
   hosts(app: string, signal: AbortSignal): Promise<Host[]>
   connect(address: string, signal: AbortSignal): Promise<{ peerId: string, name: string }>
+  ring(): RingInfo
+  route(key: string, signal: AbortSignal): Promise<PathInfo>
   register(registration: Registration, link: Link): void
   deregister(app: string, link: Link): boolean
   stop(graceMs: number): void
@@ -92,6 +96,14 @@ export function createNodeApp(view: NodeView) {
     hosts: method({
       input: z.object({ app: appName }), local: true, idempotent: true, description: 'The machines that serve an app.',
     }, async ({ app }, { signal }) => view.hosts(app, signal)),
+    ring: method({
+      input: nothing, idempotent: true,
+      description: 'The place of this node on the ring: leaf set, table, leases, what it refused.',
+    }, async () => view.ring()),
+    route: method({
+      input: z.object({ key: z.string().min(1).max(1_000) }), local: true, idempotent: true,
+      description: 'The way to the owner of a key: 32 hex digits, app:name, or a PeerId.',
+    }, async ({ key }, { signal }) => view.route(key, signal)),
     connect: method({
       input: z.object({ address: z.string().max(1_000) }), local: true,
       description: 'Connects to a node by its address.',

@@ -89,6 +89,11 @@ function addNodeCommands(program: Command, run: Run): void {
     .option('--local', 'only those of this machine')
     .action(run<[], { local?: boolean }>(async (session, _args, flags) =>
       (await import('./status.ts')).apps(session, flags)))
+  add(program, 'ring', 'Draw the node\'s place on the ring: its leaf set and routing table.', 'warren ring')
+    .action(run<[], object>(async (session) => (await import('./ring.ts')).ring(session)))
+  add(program, 'route', 'Show the way to the owner of a key, hop by hop.', 'warren route app:echo')
+    .argument('<key>', '32 hex digits, a name such as app:echo, or a PeerId')
+    .action(run<[string], object>(async (session, [key]) => (await import('./ring.ts')).route(session, key)))
   add(program, 'connect', 'Connect the node to another one.',
     'warren connect /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW…')
     .argument('<address>', 'address that the other node prints when it starts')

@@ -17,9 +17,13 @@ import { join } from 'node:path'
 import { WarrenError } from '../../protocols/errors.ts'
 import { isLoopback } from './addresses.ts'
 import { joinedWrites } from './joined-writes.ts'
+import { pastry, type Pastry } from './pastry.ts'
 
 /** The Kademlia table of the warren, which stock libp2p clients can query. */
 export const KAD_PROTOCOL = '/warren/kad/1'
+
+/** The network of all nodes, until each warren's certificates name its own. */
+const NETWORK = 'warren'
 
 /** Connections of one node: at most 256, by the design; libp2p's default is 300. */
 const CONNECTIONS_MAX = 256
@@ -35,6 +39,7 @@ export interface HostServices extends Record<string, unknown> {
   identify: Identify
   ping: Ping
   dht: KadDHT
+  pastry: Pastry
 }
 
 /** A libp2p node with Warren's services. */
@@ -135,6 +140,11 @@ export async function createHost(options: HostOptions): Promise<OverlayHost> {
         clientMode: false,
         peerInfoMapper: passthroughMapper,
         allowQueryWithZeroPeers: true,
+      }),
+      // Apps are found through Kademlia alone until the ring stores their registrations.
+      pastry: pastry({
+        network: NETWORK, contentRouting: false,
+        bootstraps: options.join.filter((address) => /\/p2p\/[^/]+$/.test(address)),
       }),
     },
   })
