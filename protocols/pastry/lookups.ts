@@ -258,7 +258,9 @@ export function doubt(core: Core, transit: Transit, answer: Answer): string | un
 /** This node leaves: whoever waits for an answer is told. */
 export function failAll(core: Core, lookups: Lookups): void {
   for (const { id, purpose, transit } of lookups.open.values()) {
-    if (purpose === 'lookup' && id !== 0) emit(core, { kind: 'lookupFailed', id, key: transit.route.key, reason: 'left' })
+    if (purpose === 'lookup' && id !== 0) {
+      emit(core, { kind: 'lookupFailed', id, key: transit.route.key, reason: 'left' })
+    }
   }
   lookups.open.clear()
   lookups.deliveries.clear()

@@ -53,7 +53,7 @@ export class RoutingTable {
   /** Adds a peer if there is room or it is nearer than the furthest candidate, which is then removed and returned. */
   add(peer: Peer): Peer | undefined {
     if (peer.inTable || peer.row >= PLACE_DIGITS) return undefined
-    while (this.#rows.length <= peer.row) this.#rows.push(new Array<Peer[] | undefined>(DIGIT_VALUES))
+    while (this.#rows.length <= peer.row) this.#rows.push(Array.from({ length: DIGIT_VALUES }))
     const row = this.#rows[peer.row]!
     const slot = row[peer.column] ?? []
     if (slot.length >= this.#candidatesMax && cost(peer) >= cost(slot.at(-1)!)) return undefined

@@ -55,7 +55,9 @@ export async function run(options: BenchOptions): Promise<void> {
 
 function casesFor({ quick, full }: BenchOptions): Case[] {
   if (full === true) {
-    return [0, 5].map((lossPct) => ({ n: 1_000, sessionMin: 60, lossPct, seed: 1, minutes: 120, perSecond: 1e6 / 7_200 }))
+    return [0, 5].map((lossPct) => ({
+      n: 1_000, sessionMin: 60, lossPct, seed: 1, minutes: 120, perSecond: 1e6 / 7_200,
+    }))
   }
   if (quick) {
     return [

@@ -51,7 +51,9 @@ function simulate(ids: readonly OverlayId[]): Outcome {
   settle()
   const alive = nodes.filter(({ isUp }) => isUp)
   const owners = new Map<Key, OverlayId>()
-  world.watchers.push({ event: (_node, event) => { if (event.kind === 'answered') owners.set(event.key, event.root.id) } })
+  world.watchers.push({
+    event: (_node, event) => { if (event.kind === 'answered') owners.set(event.key, event.root.id) },
+  })
   KEYS.forEach((key, at) => { world.command(alive[at % alive.length]!, { kind: 'lookup', id: at + 1, key }) })
   assert.ok(world.runUntil(() => owners.size === KEYS.length, 60_000))
   assert.deepEqual(oracle.violations, [])

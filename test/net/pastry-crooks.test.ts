@@ -5,7 +5,9 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { Key } from '../../protocols/ids.ts'
 import { encodeControl } from '../../protocols/pastry/control.ts'
-import { encode, MESSAGE_BYTES_MAX, PASTRY_PROTOCOL, type NodeRef, type Route } from '../../protocols/pastry/messages.ts'
+import {
+  encode, MESSAGE_BYTES_MAX, PASTRY_PROTOCOL, type NodeRef, type Route,
+} from '../../protocols/pastry/messages.ts'
 import { encodeRecords } from '../../protocols/pastry/records.ts'
 import { refOf } from '../../node/overlay/pastry-peers.ts'
 import {
@@ -130,7 +132,9 @@ describe('net/pastry: peers that break the rules', function () {
     const parrot = await crook()
     let delivered = 0
     const off = victim.services.pastry.watch((event) => { if (event.kind === 'deliver') delivered++ })
-    const own = route({ key: victim.services.pastry.id as string as Key, hop: 7, request: 8, payload: Uint8Array.of(2) })
+    const own = route({
+      key: victim.services.pastry.id as string as Key, hop: 7, request: 8, payload: Uint8Array.of(2),
+    })
     for (let copies = 0; copies < 5; copies++) parrot.tell(own)
     // Answers to nothing that was asked are counted; they come after the copies on the same stream.
     for (let copies = 0; copies < 3; copies++) parrot.tell({ type: 'pong', nonce: 5, state: 'ok' })
@@ -198,8 +202,8 @@ describe('net/pastry: a root without leases', function () {
       }
       if (message.type !== 'route') return
       usurper.tell({
-        type: 'answer', hop: 1, re: message.hop, hops: 1, root: usurper.ref, left: usurper.ref.id, right: usurper.ref.id,
-        leaseMs: 0, references: [], trace: [], payload: new Uint8Array(0),
+        type: 'answer', hop: 1, re: message.hop, hops: 1, root: usurper.ref, left: usurper.ref.id,
+        right: usurper.ref.id, leaseMs: 0, references: [], trace: [], payload: new Uint8Array(0),
       })
     })
     usurper.hello()

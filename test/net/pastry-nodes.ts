@@ -1,4 +1,4 @@
-/** What the tests of the overlay on real sockets share: plain libp2p nodes with `pastry()`, and peers that misbehave. */
+/** What tests of the overlay on real sockets share: plain libp2p nodes with `pastry()`, and peers that misbehave. */
 import { noise } from '@chainsafe/libp2p-noise'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'

@@ -17,7 +17,8 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   for await (const item of items) list.push(item)
   return list
 }
-const cidOf = async (text: string): Promise<CID> => CID.createV1(0x55, await sha256.digest(new TextEncoder().encode(text)))
+const cidOf = async (text: string): Promise<CID> =>
+  CID.createV1(0x55, await sha256.digest(new TextEncoder().encode(text)))
 
 describe('net/pastry: a libp2p service', function () {
   this.timeout(40_000)

@@ -31,14 +31,17 @@ describe('net/ring: ten real nodes', function () {
   })
   after(async () => { await warren.stop() })
 
-  it('each node sees all others in its leaf set, with their addresses, and none refused anything of weight', async () => {
+  it('each node sees all others in its leaf set, with their addresses, '
+    + 'and none refused anything of weight', async () => {
     const rings = await Promise.all(warren.nodes.map(ringOf))
     const everybody = warren.nodes.map(({ peerId }) => peerId).sort()
     for (const ring of rings) {
       assert.deepEqual([...leavesOf(ring), ring.peerId].sort(), everybody)
       assert.equal(ring.state, 'ready')
       assert.ok(ring.right.every(({ addresses }) => addresses.length > 0))
-      for (const reason of ['falseId', 'oversized', 'flood', 'invariantBroken']) assert.equal(ring.refused[reason], undefined)
+      for (const reason of ['falseId', 'oversized', 'flood', 'invariantBroken']) {
+        assert.equal(ring.refused[reason], undefined)
+      }
     }
   })
 

@@ -1,4 +1,4 @@
-/** `npm run sim -- --seed 7 --scenario partition`: tells one story and prints the trace around the first broken rule. */
+/** `npm run sim -- --seed 7 --scenario partition`: tells a story and prints the trace around the first broken rule. */
 import { parseArgs } from 'node:util'
 import { SCENARIOS } from './scenarios.ts'
 import type { Setting, Stage } from './scenarios.ts'
@@ -22,7 +22,8 @@ const { values } = parseArgs({
 })
 const scenario = SCENARIOS[values.scenario]
 if (values.help || scenario === undefined) {
-  console.log(`npm run sim -- --scenario <name> --seed <n> --nodes <n> --minutes <n> --crooks <share>\nscenarios: ${Object.keys(SCENARIOS).join(', ')}`)
+  console.log('npm run sim -- --scenario <name> --seed <n> --nodes <n> --minutes <n> --crooks <share>\n'
+    + `scenarios: ${Object.keys(SCENARIOS).join(', ')}`)
   process.exit(values.help ? 0 : 2)
 }
 const setting: Setting = {
@@ -34,18 +35,20 @@ const stage = scenario(setting)
 const first = stage.oracle.violations[0]
 report(stage)
 if (first !== undefined) {
-  console.log(`\nbroken: ${stage.oracle.violations.length} times. First: ${first.rule} at ${Math.round(first.atMs)} ms: ${first.text}`)
+  console.log(`\nbroken: ${stage.oracle.violations.length} times.`
+    + ` First: ${first.rule} at ${Math.round(first.atMs)} ms: ${first.text}`)
   traceAround(first)
   process.exitCode = 1
 }
 
 function report({ world, oracle, lookups, figures }: Stage): void {
-  console.log(`${values.scenario}, seed ${setting.seed}: ${world.events} events, ${Math.round(world.nowMs / 1_000)} virtual s,`
-    + ` trace ${world.traceHash}`)
+  console.log(`${values.scenario}, seed ${setting.seed}: ${world.events} events,`
+    + ` ${Math.round(world.nowMs / 1_000)} virtual s, trace ${world.traceHash}`)
   console.log(`nodes up ${oracle.ring().length}, not ready ${oracle.notReady().length},`
     + ` wrong leaf sets ${oracle.wrongLeafSets().length}`)
   console.log(`lookups ${lookups.issued}: answered ${lookups.answered}, failed ${lookups.failed},`
-    + ` abandoned ${lookups.abandoned}, crooks' keys ${lookups.crooked}, wrong roots ${oracle.wrongRoots}, lies believed ${oracle.liesBelieved}`)
+    + ` abandoned ${lookups.abandoned}, crooks' keys ${lookups.crooked},`
+    + ` wrong roots ${oracle.wrongRoots}, lies believed ${oracle.liesBelieved}`)
   console.log(`hops ${(lookups.hops / Math.max(1, lookups.answered)).toFixed(2)}, at most ${lookups.hopsMax},`
     + ` stretch ${(lookups.pathMs / lookups.directMs).toFixed(2)}, p50 ${Math.round(lookups.timeMs(0.5))} ms,`
     + ` p99 ${Math.round(lookups.timeMs(0.99))} ms`)
@@ -61,7 +64,9 @@ function traceAround(violation: Violation): void {
   World.onNote = (atMs, text) => {
     if (atMs < fromMs || atMs > toMs) return
     const line = text()
-    if ([...names].some((one) => line.includes(one))) lines.push(`${(atMs - violation.atMs).toFixed(1).padStart(10)} ${line}`)
+    if ([...names].some((one) => line.includes(one))) {
+      lines.push(`${(atMs - violation.atMs).toFixed(1).padStart(10)} ${line}`)
+    }
   }
   const again = scenario!(setting)
   World.onNote = undefined

@@ -11,7 +11,7 @@ export interface Faults {
   readonly spikeMs: number
   /** Every delay varies by up to this share of itself. */
   readonly jitterShare: number
-  /** Pairs of machines that cannot reach each other, though others reach both (2.3 % on the Internet: Freedman 2005). */
+  /** Pairs of machines that cannot reach each other, though others reach both (Internet, Freedman 2005: 2.3 %). */
   readonly deafPairsShare: number
   /** Pairs of which only one direction works. */
   readonly oneWayPairsShare: number
@@ -19,7 +19,8 @@ export interface Faults {
 
 /** A network that works. */
 export const NO_FAULTS: Faults = Object.freeze({
-  lossShare: 0, duplicateShare: 0, spikeShare: 0, spikeMs: 1_000, jitterShare: 0.05, deafPairsShare: 0, oneWayPairsShare: 0,
+  lossShare: 0, duplicateShare: 0, spikeShare: 0, spikeMs: 1_000, jitterShare: 0.05, deafPairsShare: 0,
+  oneWayPairsShare: 0,
 })
 
 /** Whether a message from machine `from` to machine `to` can arrive at all; the same pair always gives the same. */

@@ -46,7 +46,9 @@ export class Oracle {
     if (named === undefined) this.#violate('forged', `${name(asker)} believed in ${root}, which does not exist`)
     if (named === undefined || !this.crooks.has(named)) return
     const [target, claimed] = [placed(key), placed(root)]
-    if (this.around(key).some((node) => node !== named && isNearer(target, placed(node.ref.id), claimed))) this.liesBelieved++
+    if (this.around(key).some((node) => node !== named && isNearer(target, placed(node.ref.id), claimed))) {
+      this.liesBelieved++
+    }
   }
 
   #checkDelivery(node: SimNode, key: Key): void {
@@ -180,7 +182,9 @@ export class Oracle {
   checkRest(): void {
     const [lazy, wrong] = [this.notReady(), this.wrongLeafSets()]
     if (lazy.length > 0) this.#violate('ready', `${lazy.length} nodes are not ready, such as ${name(lazy[0]!)}`)
-    if (wrong.length > 0) this.#violate('leafSet', `${wrong.length} leaf sets are wrong, such as that of ${name(wrong[0]!)}`)
+    if (wrong.length > 0) {
+      this.#violate('leafSet', `${wrong.length} leaf sets are wrong, such as that of ${name(wrong[0]!)}`)
+    }
     this.checkBounds()
   }
 

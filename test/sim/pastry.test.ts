@@ -1,4 +1,4 @@
-/** The overlay's rules under every fault that the simulator knows; each test prints nothing and can be replayed by its seed. */
+/** The overlay's rules under every fault that the simulator knows; each test is silent and replayable by its seed. */
 import assert from 'node:assert/strict'
 import { SCENARIOS, heal, makeStage, settled } from './scenarios.ts'
 import type { Setting, Stage } from './scenarios.ts'

@@ -139,8 +139,8 @@ export class World {
     const node: SimNode = {
       index, ref, site: this.#site(), clockRate: 1 + drift, missedMs: 0, isUp: true, frozenUntilMs: 0, heldBack: [],
       machine: makePastry({ ref, seed: `${this.seed}:${index}`, config: this.#options.config ?? {} }),
-      slot: this.living.length, timer: 0, part: 0, links: new Map(), kept: new Set(), startedMs: this.nowMs, readyMs: -1, joinMessages: 0,
-      treat: undefined,
+      slot: this.living.length, timer: 0, part: 0, links: new Map(), kept: new Set(), startedMs: this.nowMs,
+      readyMs: -1, joinMessages: 0, treat: undefined,
     }
     this.nodes.push(node)
     this.living.push(node)
@@ -403,10 +403,12 @@ export function name(node: SimNode): string {
 
 function describe(message: Message): string {
   switch (message.type) {
-    case 'route': return `route ${message.purpose} ${message.key.slice(0, 8)} hop ${message.hops}${message.near ? ' near' : ''}`
+    case 'route':
+      return `route ${message.purpose} ${message.key.slice(0, 8)} hop ${message.hops}${message.near ? ' near' : ''}`
     case 'answer': return `answer from ${message.root.id.slice(0, 6)}`
     case 'lease': return `lease ${message.left ? 'left' : ''}${message.right ? 'right' : ''} (${message.state})`
-    case 'grant': return `grant ${message.left ? 'left' : ''}${message.right ? 'right' : ''} told ${message.told.length}`
+    case 'grant':
+      return `grant ${message.left ? 'left' : ''}${message.right ? 'right' : ''} told ${message.told.length}`
     case 'deny': return `deny ${message.reason} ${message.closer?.id.slice(0, 6) ?? ''}`
     default: return message.type
   }

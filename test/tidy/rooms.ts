@@ -128,7 +128,10 @@ function impureImports(source: Source): string[] {
     if (!specifier.startsWith('node:') && !builtinModules.includes(specifier)) return []
     const names = importedNames(node.parent)
     if (specifier === 'node:crypto' && names?.every((name) => name === 'createHash')) return []
-    return [at(source, node, `protocols/ is pure and imports '${specifier}': only node:crypto's createHash is allowed`)]
+    // An assertion about one's own state reads nothing but that state.
+    if (specifier === 'node:assert/strict' && importsByName(node.parent)) return []
+    return [at(source, node, `protocols/ is pure and imports '${specifier}': `
+      + "only node:crypto's createHash and node:assert/strict, by default or by name, are allowed")]
   })
 }
 
@@ -138,6 +141,13 @@ function importedNames(node: Node): string[] | undefined {
   const bindings = node.importClause?.namedBindings
   if (node.importClause?.name !== undefined || bindings === undefined || !isNamedImports(bindings)) return undefined
   return bindings.elements.map((element) => (element.propertyName ?? element.name).getText())
+}
+
+/** Whether an import declaration takes a module's default, or names from it, and not all of it or nothing. */
+function importsByName(node: Node): boolean {
+  if (!isImportDeclaration(node) || node.importClause === undefined) return false
+  const bindings = node.importClause.namedBindings
+  return bindings === undefined || isNamedImports(bindings)
 }
 
 function impureUses(source: Source): string[] {

@@ -1,16 +1,17 @@
 /** Places on the ring: their forms, distances and order. */
 import assert from 'node:assert/strict'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import {
-  bytesOf, clockwise, digitAt, hexOf, isClockwiseBefore, isNearer, keyOf, overlayIdOf, parseId, parseKey, placed, positionOf,
-  positionsApart, ringDistance, sharedPrefix,
+  bytesOf, clockwise, digitAt, hexOf, isClockwiseBefore, isNearer, keyOf, overlayIdOf, parseId, parseKey, placed,
+  positionOf, positionsApart, ringDistance, sharedPrefix,
 } from '../../protocols/ids.ts'
 import type { OverlayId } from '../../protocols/ids.ts'
 
 const RING = 1n << 128n
 const id = fc.bigInt(0n, RING - 1n).map((value) => value.toString(16).padStart(32, '0') as OverlayId)
 /** Ids that often agree in many digits, so that the exact comparisons are reached. */
-const close = fc.tuple(fc.constantFrom('00000000000000', 'ffffffffffffff', '7fffffffffffff'), fc.bigInt(0n, (1n << 72n) - 1n))
+const close = fc
+  .tuple(fc.constantFrom('00000000000000', 'ffffffffffffff', '7fffffffffffff'), fc.bigInt(0n, (1n << 72n) - 1n))
   .map(([head, tail]) => head + tail.toString(16).padStart(18, '0') as OverlayId)
 const any = fc.oneof(id, close)
 const value = (one: OverlayId): bigint => BigInt(`0x${one}`)
@@ -60,7 +61,10 @@ describe('ids', () => {
 
   it('differ by network and by key, and keys by domain', () => {
     const key = new Uint8Array(32).fill(1)
-    const ids = [overlayIdOf('a', key), overlayIdOf('b', key), overlayIdOf('a', key.fill(2)), keyOf('app', 'x'), keyOf('device', 'x')]
+    const ids = [
+      overlayIdOf('a', key), overlayIdOf('b', key), overlayIdOf('a', key.fill(2)), keyOf('app', 'x'),
+      keyOf('device', 'x'),
+    ]
     assert.equal(new Set<string>(ids).size, 5)
     assert.equal(keyOf('app', 'echo'), keyOf('app', 'echo'))
   })

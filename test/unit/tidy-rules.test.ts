@@ -27,6 +27,9 @@ const TIDY: Readonly<Record<string, string>> = {
     "  return createHash('sha256').update(text).digest('hex') + clock.fetch + new Date(clock.now).toISOString()", '}',
     "export { Oops } from './errors.ts'", '',
   ].join('\n'),
+  'protocols/sure.ts': "/** Asserts about its own state. */\nimport assert from 'node:assert/strict'\nassert(true)\n",
+  'protocols/surer.ts': "/** Asserts by name. */\nimport { equal, ok as sure } from 'node:assert/strict'\n"
+    + "import assert, { notEqual } from 'node:assert/strict'\nequal(1, 1)\nsure(true)\nassert(true)\nnotEqual(1, 2)\n",
   'node/main.ts': "#!/usr/bin/env node\n/** Starts. */\nimport { hash } from '../protocols/hash.ts'\n"
     + "hash(new URL('../indexer/index.ts', import.meta.url).href)\n",
   'node/ids.ts': [
@@ -84,6 +87,9 @@ const PLANTED: readonly (readonly [Rule, string, string, string, string | RegExp
     "import { randomBytes } from 'node:crypto'", "import * as crypto from 'node:crypto'",
     "import { createHash, randomUUID } from 'node:crypto'", "import { readFileSync } from 'node:fs'", "import 'fs'",
     "import { createHash as h, webcrypto as createHash } from 'node:crypto'",
+    "import assert from 'node:assert'", "import { ok } from 'assert/strict'",
+    "import * as assert from 'node:assert/strict'", "import 'node:assert/strict'",
+    "await import('node:assert/strict')", "export { ok } from 'node:assert/strict'",
   ]).map((code) => [purity, `${code} in protocols`, 'protocols/bad.ts', source(code),
     /^protocols\/bad\.ts:2: protocols\/ is pure and imports/] as const),
   [purity, 'a file read by URL', 'protocols/bad.ts', source("new URL('./x.bin', import.meta.url)"), /reads no files/],

@@ -39,8 +39,10 @@ describe('cli/completion', () => {
   it('bash completes commands', () => {
     assert.deepEqual(complete(bash, ['st'], folder), ['status'])
     assert.deepEqual(complete(bash, ['co'], folder), ['connect', 'completion'])
-    assert.deepEqual(complete(bash, [''], folder), ['up', 'down', 'status', 'nodes', 'apps', 'ring', 'route', 'connect', 'call', 'run',
-      'find', 'cat', 'index', 'completion', 'help'])
+    assert.deepEqual(complete(bash, [''], folder), [
+      'up', 'down', 'status', 'nodes', 'apps', 'ring', 'route', 'connect', 'call', 'run', 'find', 'cat', 'index',
+      'completion', 'help',
+    ])
   })
 
   it('bash completes subcommands, and tells those from commands of the same name', () => {

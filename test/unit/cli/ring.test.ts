@@ -59,7 +59,8 @@ describe('cli/ring', () => {
   })
 
   it('lists each leaf once, clockwise from the furthest on the left', () => {
-    const sides = (place: RingDrawing): string[] => leavesInOrder(place).map(({ side, node: leaf }) => side + leaf.id[0]!)
+    const sides = (place: RingDrawing): string[] =>
+      leavesInOrder(place).map(({ side, node: leaf }) => side + leaf.id[0]!)
     assert.deepEqual(sides(PLACE), ['-1c', '+14', '+28'])
     assert.deepEqual(sides({ ...PLACE, left: [node('8'), node('4')] }), ['+14', '+28'])
     assert.deepEqual(sides({ ...PLACE, left: [], right: [] }), [])

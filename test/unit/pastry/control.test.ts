@@ -5,7 +5,9 @@ import { overlayIdOf, type Key } from '../../../protocols/ids.ts'
 import {
   ADDRESSES_MAX, decodeContact, encodeContact, isGenuine, referenceOf,
 } from '../../../protocols/pastry/contact.ts'
-import { decodeControl, encodeControl, MessageReader, networkTagOf, withLength } from '../../../protocols/pastry/control.ts'
+import {
+  decodeControl, encodeControl, MessageReader, networkTagOf, withLength,
+} from '../../../protocols/pastry/control.ts'
 import { CONTACT_BYTES_MAX, MESSAGE_BYTES_MAX, PAYLOAD_BYTES_MAX } from '../../../protocols/pastry/messages.ts'
 import {
   decodeNodes, decodeOutcome, decodeRecords, decodeRequest, encodeNodes, encodeOutcome, encodeRecords, encodeRequest,

@@ -43,7 +43,8 @@ function founder(config = {}): ReturnType<typeof stand> {
   return one
 }
 
-const events = (effects: PastryEffect[]): PastryEvent[] => effects.flatMap((one) => one.type === 'event' ? [one.event] : [])
+const events = (effects: PastryEffect[]): PastryEvent[] =>
+  effects.flatMap((one) => one.type === 'event' ? [one.event] : [])
 const sent = (effects: PastryEffect[]): Message[] => effects.flatMap((one) => one.type === 'send' ? [one.message] : [])
 const reasons = (effects: PastryEffect[]): string[] =>
   events(effects).flatMap((event) => event.kind === 'dropped' ? [event.reason] : [])
@@ -89,7 +90,9 @@ describe('the overlay machine', () => {
     const [delivery] = events(one.get(ref('1'), route({ payload }))).filter((event) => event.kind === 'deliver')
     assert.ok(delivery?.kind === 'deliver')
     assert.deepEqual(delivery.payload, payload)
-    const reply = one.give({ type: 'command', command: { kind: 'reply', token: delivery.token, payload: Uint8Array.of(9) } })
+    const reply = one.give({
+      type: 'command', command: { kind: 'reply', token: delivery.token, payload: Uint8Array.of(9) },
+    })
     const copy = one.get(ref('2'), route({ payload, hop: 2 }))
     for (const effects of [reply, copy]) {
       assert.ok(sent(effects).some((message) => message.type === 'answer' && message.payload[0] === 9))
@@ -117,8 +120,8 @@ describe('the overlay machine', () => {
     const one = founder()
     const liar = ref('1')
     const answer: Message = {
-      type: 'answer', hop: 1, re: 77, hops: 1, root: liar, left: liar.id, right: liar.id, leaseMs: 9_000, references: [],
-      trace: [], payload: NOTHING,
+      type: 'answer', hop: 1, re: 77, hops: 1, root: liar, left: liar.id, right: liar.id, leaseMs: 9_000,
+      references: [], trace: [], payload: NOTHING,
     }
     assert.deepEqual(reasons(one.get(liar, answer)), ['unexpectedAnswer'])
     assert.deepEqual(reasons(one.get(liar, { type: 'nack', hop: 7, reason: 'busy' })), ['unexpectedNack'])
@@ -126,7 +129,9 @@ describe('the overlay machine', () => {
     assert.deepEqual(reasons(one.get(liar, {
       type: 'grant', nonce: 7, durationMs: 60_000, left: true, right: true, told: [],
     })), ['unexpectedGrant'])
-    assert.deepEqual(reasons(one.get(liar, { type: 'deny', nonce: 7, reason: 'closer', retryMs: 1, closer: ref('2') })), ['unexpectedDeny'])
+    assert.deepEqual(reasons(one.get(liar, {
+      type: 'deny', nonce: 7, reason: 'closer', retryMs: 1, closer: ref('2'),
+    })), ['unexpectedDeny'])
   })
 
   it('drops by name a join that is made for somebody else', () => {
@@ -138,7 +143,9 @@ describe('the overlay machine', () => {
     const one = founder({ messagesBurstMax: 100, joinsPerSecondMax: 2 })
     const flood = (message: (index: number) => Message, from: NodeRef): number => {
       let dropped = 0
-      for (let index = 0; index < 300; index++) dropped += reasons(one.get(from, message(index))).filter((reason) => reason === 'flood').length
+      for (let index = 0; index < 300; index++) {
+        dropped += reasons(one.get(from, message(index))).filter((reason) => reason === 'flood').length
+      }
       return dropped
     }
     assert.equal(flood((index) => ({ type: 'ping', nonce: index, state: 'waiting', rttMs: 0 }), ref('1')), 200)
@@ -160,7 +167,8 @@ describe('the overlay machine', () => {
   it('lets in one joiner at a time on each side', () => {
     const one = founder()
     const lease = (nonce: number): Message => ({
-      type: 'lease', nonce, state: 'ok', durationMs: 12_000, left: true, right: true, leftFrom: undefined, rightFrom: undefined,
+      type: 'lease', nonce, state: 'ok', durationMs: 12_000, left: true, right: true, leftFrom: undefined,
+      rightFrom: undefined,
     })
     assert.deepEqual(sent(one.get(ref('1'), lease(1))).map((message) => message.type), ['grant'])
     const second = sent(one.get(ref('2'), lease(2)))
@@ -174,7 +182,8 @@ describe('the overlay machine', () => {
     const key = '1'.repeat(32) as never
     assert.ok(one.machine.view(1_000).owns(key))
     one.get(ref('1'), {
-      type: 'lease', nonce: 1, state: 'ok', durationMs: 12_000, left: true, right: true, leftFrom: undefined, rightFrom: undefined,
+      type: 'lease', nonce: 1, state: 'ok', durationMs: 12_000, left: true, right: true, leftFrom: undefined,
+      rightFrom: undefined,
     })
     one.wait(12_000)
     assert.equal(one.machine.view(13_000).owns(key), false)
@@ -205,14 +214,17 @@ describe('the overlay machine', () => {
 
   it('answers with an error by name instead of looking up before it is started, or with too long a payload', () => {
     const idle = stand()
-    const lookup = (payload: Uint8Array): PastryInput => ({ type: 'command', command: { kind: 'lookup', id: 1, key: keyOf('app', 'x'), payload } })
-    const failure = (effects: PastryEffect[]): string[] => events(effects).flatMap((event) => event.kind === 'lookupFailed' ? [event.reason] : [])
+    const lookup = (payload: Uint8Array): PastryInput =>
+      ({ type: 'command', command: { kind: 'lookup', id: 1, key: keyOf('app', 'x'), payload } })
+    const failure = (effects: PastryEffect[]): string[] =>
+      events(effects).flatMap((event) => event.kind === 'lookupFailed' ? [event.reason] : [])
     assert.deepEqual(failure(idle.give(lookup(NOTHING))), ['notStarted'])
     assert.deepEqual(failure(founder().give(lookup(new Uint8Array(9_000)))), ['payloadTooLong'])
   })
 
   it('names the parameter and its range when it is made with a bad one', () => {
-    assert.throws(() => stand({ leaseMs: 5 }), { name: 'BAD_CONFIG', message: /leaseMs is 5: use a number from 2000 to 60000/ })
+    assert.throws(() => stand({ leaseMs: 5 }),
+      { name: 'BAD_CONFIG', message: /leaseMs is 5: use a number from 2000 to 60000/ })
     assert.throws(() => stand({ leafSetCountMax: 9 }), { name: 'BAD_CONFIG' })
   })
 })

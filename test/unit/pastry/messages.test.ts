@@ -1,11 +1,11 @@
 /** The overlay's messages: their bytes, and what becomes of bytes that are none. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import type { Key, OverlayId } from '../../../protocols/ids.ts'
 import {
-  CONTACT_BYTES_MAX, DENIALS, FAILED_MAX, FINGERPRINTS_MAX, HOPS_MAX, MESSAGE_BYTES_MAX, REFERENCES_MAX, REFUSALS, STATES,
-  TOLD_MAX, decode, encode, encodedBytes, fingerprint,
+  CONTACT_BYTES_MAX, DENIALS, FAILED_MAX, FINGERPRINTS_MAX, HOPS_MAX, MESSAGE_BYTES_MAX, REFERENCES_MAX, REFUSALS,
+  STATES, TOLD_MAX, decode, encode, encodedBytes, fingerprint,
 } from '../../../protocols/pastry/messages.ts'
 import type { Message } from '../../../protocols/pastry/messages.ts'
 
@@ -13,7 +13,8 @@ const u16 = fc.integer({ min: 0, max: 0xffff })
 const u24 = fc.integer({ min: 0, max: 0xffffff })
 const u32 = fc.integer({ min: 0, max: 0xffffffff })
 const u48 = fc.integer({ min: 0, max: 2 ** 48 - 1 })
-const id = fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) => Buffer.from(bytes).toString('hex') as OverlayId)
+const id = fc.uint8Array({ minLength: 16, maxLength: 16 })
+  .map((bytes) => Buffer.from(bytes).toString('hex') as OverlayId)
 const key = id as unknown as fc.Arbitrary<Key>
 const ref = fc.record({ id, contact: fc.uint8Array({ maxLength: CONTACT_BYTES_MAX }) })
 const state = fc.constantFrom(...STATES)
@@ -23,7 +24,10 @@ const list = <T>(value: fc.Arbitrary<T>, max: number): fc.Arbitrary<T[]> => fc.a
 const hops = fc.integer({ min: 0, max: HOPS_MAX })
 const row = fc.integer({ min: 0, max: 31 })
 const is = <T extends string>(type: T): fc.Arbitrary<T> => fc.constant(type)
-const route = { type: is('route'), hop: u32, request: u48, key, near: fc.boolean(), trace: fc.boolean(), hops, deadlineMs: u32, payload }
+const route = {
+  type: is('route'), hop: u32, request: u48, key, near: fc.boolean(), trace: fc.boolean(), hops, deadlineMs: u32,
+  payload,
+}
 
 /** Every message there can be. */
 const message: fc.Arbitrary<Message> = fc.oneof(
@@ -32,8 +36,8 @@ const message: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ ...route, purpose: fc.constant('lookup' as const), joiner: fc.constant(undefined) }),
   fc.record({ ...route, purpose: fc.constantFrom('join' as const, 'heal' as const), joiner: ref }),
   fc.record({
-    type: is('answer'), hop: u32, re: u32, hops, root: ref, left: id, right: id, leaseMs: u16, references: list(ref, 20),
-    trace: list(fc.record({ id, rttMs: u16 }), HOPS_MAX), payload,
+    type: is('answer'), hop: u32, re: u32, hops, root: ref, left: id, right: id, leaseMs: u16,
+    references: list(ref, 20), trace: list(fc.record({ id, rttMs: u16 }), HOPS_MAX), payload,
   }),
   fc.record({ type: is('ack'), hop: u32 }),
   fc.record({ type: is('nack'), hop: u32, reason: fc.constantFrom(...REFUSALS) }),
@@ -41,7 +45,9 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     type: is('leafProbe'), nonce: u32, state, failed: list(id, FAILED_MAX),
     digest: fc.record({ salt: u32, lowest: u32, highest: u32, fingerprints: list(u24, FINGERPRINTS_MAX) }),
   }),
-  fc.record({ type: is('leafReply'), nonce: u32, state, wanted: u32, references: list(ref, 20), failed: list(id, FAILED_MAX) }),
+  fc.record({
+    type: is('leafReply'), nonce: u32, state, wanted: u32, references: list(ref, 20), failed: list(id, FAILED_MAX),
+  }),
   fc.record({ type: is('leafPush'), state, references: list(ref, 20) }),
   fc.record({ type: is('failed'), ids: list(id, FAILED_MAX) }),
   fc.record({
@@ -114,10 +120,11 @@ describe('messages of the overlay', function () {
 
   it('fit into a message even with the most and longest references', () => {
     const longest = { id: 'f'.repeat(32) as OverlayId, contact: new Uint8Array(CONTACT_BYTES_MAX) }
-    const references = new Array(REFERENCES_MAX).fill(longest)
+    const references = Array.from({ length: REFERENCES_MAX }, () => longest)
     const bytes = encode({
       type: 'answer', hop: 1, re: 1, hops: HOPS_MAX, root: longest, left: longest.id, right: longest.id, leaseMs: 1,
-      references, trace: new Array(HOPS_MAX).fill({ id: longest.id, rttMs: 1 }), payload: new Uint8Array(0),
+      references, trace: Array.from({ length: HOPS_MAX }, () => ({ id: longest.id, rttMs: 1 })),
+      payload: new Uint8Array(0),
     })
     assert.ok(bytes.length <= MESSAGE_BYTES_MAX)
   })

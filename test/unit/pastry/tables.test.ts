@@ -1,6 +1,6 @@
 /** Leaf set, routing table and agenda against the plainest model of each. */
 import assert from 'node:assert/strict'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { placed, ringDistance, sharedPrefix } from '../../../protocols/ids.ts'
 import type { OverlayId, Placed } from '../../../protocols/ids.ts'
 import { Agenda } from '../../../protocols/pastry/agenda.ts'
@@ -65,7 +65,8 @@ describe('the leaf set', () => {
 
 describe('the routing table', () => {
   it('keeps the three nearest of each slot in order, and what it pushes out is free', () => {
-    fc.assert(fc.property(id, fc.uniqueArray(fc.tuple(id, fc.integer({ min: 1, max: 500 })), { selector: ([one]) => one, maxLength: 200 }),
+    const timed = fc.tuple(id, fc.integer({ min: 1, max: 500 }))
+    fc.assert(fc.property(id, fc.uniqueArray(timed, { selector: ([one]) => one, maxLength: 200 }),
       (self, others) => {
         const table = new RoutingTable(3)
         const peers = others.filter(([other]) => other !== self).map(([other, rttMs]) => peerOf(self, other, rttMs))
@@ -112,7 +113,9 @@ describe('a hop', () => {
   it('that improves never leads back: no two nodes improve on each other', () => {
     fc.assert(fc.property(id, id, id, fc.boolean(), (key, a, b, near) => {
       fc.pre(a !== b)
-      const [forth, back] = [improves(placed(key), placed(a), placed(b), near), improves(placed(key), placed(b), placed(a), near)]
+      const [forth, back] = [
+        improves(placed(key), placed(a), placed(b), near), improves(placed(key), placed(b), placed(a), near),
+      ]
       assert.ok(!(forth && back))
       assert.ok(!near || forth !== back)
     }))
