@@ -80,6 +80,8 @@ export interface PastryConfig {
   readonly hintsMax: number
   /** Probes under way at once. Default 48: a whole leaf set and a few. */
   readonly probesMax: number
+  /** Leaves that a joiner asks at once: what the first ones tell, the others need not. Default 12; ours. */
+  readonly joinProbesMax: number
   /** Messages that one peer may send per second, on average and in a burst. Default 400 and 1 200. */
   readonly messagesPerSecondMax: number
   readonly messagesBurstMax: number
@@ -104,7 +106,7 @@ export const PASTRY_DEFAULTS: PastryConfig = Object.freeze({
   rawLossTarget: 0.06, tableProbeMsMin: 60_000, tableProbeMsMax: 600_000,
   failedMemoryMs: 20_000, goneMemoryMs: 5_400_000, gonePeersMax: 20, healMs: 30_000,
   lookupMs: 30_000, lookupRetryMs: 2_500, parkedMax: 256, forwardsMax: 4_096, peersMax: 1_024, hintsMax: 128,
-  probesMax: 48, messagesPerSecondMax: 400, messagesBurstMax: 1_200, joinsPerSecondMax: 20, densityFactorMax: 24,
+  probesMax: 48, joinProbesMax: 12, messagesPerSecondMax: 400, messagesBurstMax: 1_200, joinsPerSecondMax: 20, densityFactorMax: 24,
   safeJoin: true,
 })
 

@@ -115,14 +115,15 @@ export function onProbeTimeout(core: Core, probing: Probing, id: OverlayId): Pee
 }
 
 /**
- * Hearsay of a life is checked once, or twice by a joiner; hearsay of a death, and an entry of the table,
- * twice; a leaf of ours thrice.
+ * Hearsay of a life is checked once, or twice by a joiner; hearsay of a death once, since who announces it
+ * has asked thrice; an entry of the table twice; a leaf of ours thrice.
  */
 function triesMax(core: Core, running: Probe): number {
   const { peer } = running
   if (peer === core.leafSet.left[0] || peer === core.leafSet.right[0]) return core.config.probeTriesMax
   if (peer.heardMs === NEVER_MS) return core.state === 'ready' ? 1 : 2
-  return running.announced || !peer.isLeaf ? 2 : core.config.probeTriesMax
+  if (running.announced) return 1
+  return peer.isLeaf ? core.config.probeTriesMax : 2
 }
 
 /** The probe's turn is over; a hint takes its place. */
@@ -264,8 +265,13 @@ export function hint(core: Core, probing: Probing, references: readonly NodeRef[
 }
 
 function nextHints(core: Core, probing: Probing): void {
+  let joinProbes = 0
+  if (core.state === 'waiting') {
+    for (const running of probing.probes.values()) if (running.kind === 'leaf') joinProbes++
+  }
   for (const [id, ref] of probing.hints) {
-    if (probing.probes.size >= core.config.probesMax) return
+    if (probing.probes.size >= core.config.probesMax || joinProbes >= core.config.joinProbesMax) return
+    if (core.state === 'waiting') joinProbes++
     probing.hints.delete(id)
     if (!core.leafSet.wouldTake(placed(id)) || failedLately(core, id)) continue
     const peer = know(core, ref)
