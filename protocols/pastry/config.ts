@@ -106,7 +106,8 @@ export const PASTRY_DEFAULTS: PastryConfig = Object.freeze({
   rawLossTarget: 0.06, tableProbeMsMin: 60_000, tableProbeMsMax: 600_000,
   failedMemoryMs: 20_000, goneMemoryMs: 5_400_000, gonePeersMax: 20, healMs: 30_000,
   lookupMs: 30_000, lookupRetryMs: 2_500, parkedMax: 256, forwardsMax: 4_096, peersMax: 1_024, hintsMax: 128,
-  probesMax: 48, joinProbesMax: 12, messagesPerSecondMax: 400, messagesBurstMax: 1_200, joinsPerSecondMax: 20, densityFactorMax: 24,
+  probesMax: 48, joinProbesMax: 12, messagesPerSecondMax: 400, messagesBurstMax: 1_200,
+  joinsPerSecondMax: 20, densityFactorMax: 24,
   safeJoin: true,
 })
 

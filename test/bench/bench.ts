@@ -5,6 +5,8 @@ export interface BenchOptions {
   readonly json: boolean
   /** End within a minute: fewer and shorter rounds. */
   readonly quick: boolean
+  /** Measure what takes many minutes, too. */
+  readonly full?: boolean
   /** Fires on Ctrl-C: end every process, remove every folder, reject. */
   readonly signal: AbortSignal
 }

@@ -2,17 +2,7 @@
 import { Churn, Lookups, exponential, grow } from '../sim/load.ts'
 import { heal, makeStage } from '../sim/scenarios.ts'
 import type { Stage } from '../sim/scenarios.ts'
-
-/** How a bench is run. */
-export interface BenchOptions {
-  readonly json: boolean
-  /** Ends within a minute: small worlds, short times, one seed. */
-  readonly quick: boolean
-  /** 10^6 lookups over two virtual hours for each loss, at N = 1,000; many minutes. */
-  readonly full?: boolean
-  /** Where lines go; standard output unless told otherwise. */
-  readonly print?: (line: string) => void
-}
+import type { Bench, BenchOptions } from './bench.ts'
 
 /** One measurement of one world. */
 interface Case {
@@ -39,9 +29,9 @@ interface Line extends Pick<Case, 'n' | 'sessionMin' | 'lossPct' | 'seed'> {
 /** Virtual time for a world to settle into its churn before it is measured. */
 const WARM_UP_MS = 300_000
 
-/** Runs the bench. */
-export async function run(options: BenchOptions): Promise<void> {
-  const print = options.print ?? console.log
+/** The bench; `--full` is 10^6 lookups over two virtual hours for each loss, at N = 1,000. */
+export const run: Bench = async (options) => {
+  const print = (line: string): void => { process.stdout.write(`${line}\n`) }
   if (!options.json) print(['n', 'sessionMin', 'lossPct', 'seed', 'metric', 'value', 'unit'].join('\t'))
   for (const one of casesFor(options)) {
     for (const line of measure(one)) {
@@ -50,10 +40,11 @@ export async function run(options: BenchOptions): Promise<void> {
     }
     // Lets the lines out, and a signal in, between two worlds.
     await new Promise<void>((resolve) => { setImmediate(resolve) })
+    options.signal.throwIfAborted()
   }
 }
 
-function casesFor({ quick, full }: BenchOptions): Case[] {
+function casesFor({ quick, full }: Pick<BenchOptions, 'quick' | 'full'>): Case[] {
   if (full === true) {
     return [0, 5].map((lossPct) => ({
       n: 1_000, sessionMin: 60, lossPct, seed: 1, minutes: 120, perSecond: 1e6 / 7_200,
