@@ -1,4 +1,6 @@
 /** `npm run bench -- overlay`: the overlay's figures in simulation, one JSON object a line (DESIGN section 11). */
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { Churn, Lookups, exponential, grow } from '../sim/load.ts'
 import { heal, makeStage } from '../sim/scenarios.ts'
 import type { Stage } from '../sim/scenarios.ts'
@@ -25,6 +27,9 @@ interface Line extends Pick<Case, 'n' | 'sessionMin' | 'lossPct' | 'seed'> {
   readonly value: number
   readonly unit: string
 }
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
 
 /** Virtual time for a world to settle into its churn before it is measured. */
 const WARM_UP_MS = 300_000
@@ -79,7 +84,7 @@ function measure(one: Case): Line[] {
     lines.push({ bench: 'overlay', system: 'pastry', n, sessionMin, lossPct, seed, metric, value: rounded, unit })
   }
   const stage = makeStage({ seed: one.seed, nodes: one.n, options: { faults: { lossShare: one.lossPct / 100 } } })
-  const heapBefore = process.memoryUsage().heapUsed
+  const heapBefore = heapUsed()
   grow(stage.world, one.n, () => stage.oracle.isOneRing())
   joined(stage, add)
   const churn = one.sessionMin > 0 ? new Churn(stage.world, exponential(one.sessionMin)) : undefined
@@ -87,13 +92,19 @@ function measure(one: Case): Line[] {
   lookUp(stage, one, add)
   churn?.stop()
   add('deaths', churn?.deaths ?? 0, 'count')
-  add('memoryPerNode', (process.memoryUsage().heapUsed - heapBefore) / one.n / 1_024, 'KiB')
+  add('memoryPerNode', (heapUsed() - heapBefore) / one.n / 1_024, 'KiB')
   if (one.n <= 1_000 && one.sessionMin === 60 && one.lossPct === 0) healing(stage, add)
   add('violations', stage.oracle.violations.length, 'count')
   for (const { rule, text, atMs } of stage.oracle.violations.slice(0, 3)) {
     process.stderr.write(`broken: ${rule} at ${Math.round(atMs)} ms, seed ${one.seed}, n ${one.n}: ${text}\n`)
   }
   return lines
+}
+
+/** Bytes in use once all that is not needed was collected. */
+function heapUsed(): number {
+  collect()
+  return process.memoryUsage().heapUsed
 }
 
 type Add = (metric: string, value: number, unit: string) => void
