@@ -1,13 +1,11 @@
 /** A process's link to its node: calling through it, and serving apps over it. */
 import { randomUUID } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import type { App, Caller, Log, Net } from '../protocols/app.ts'
 import { toWireError, WarrenError } from '../protocols/errors.ts'
 import { GRACE_MS } from '../protocols/limits.ts'
 import { describeApp } from './apps/registration.ts'
-import { checkSocketFolder, resolveHome, withRunningSocket, type Home } from './home.ts'
-import { Link, type CallListener, type IncomingCall } from './links/link.ts'
+import { appFolder, checkSocketFolder, resolveHome, withRunningSocket, type Home } from './home.ts'
+import { Link, UNHEARD, type CallListener, type IncomingCall } from './links/link.ts'
 import { LinkNet } from './links/net.ts'
 import { serveCall, type Services } from './links/serve.ts'
 import { dialSocket } from './links/socket.ts'
@@ -59,7 +57,6 @@ export async function connect(options: ConnectOptions = {}): Promise<Connection>
 }
 
 class NodeConnection implements Connection {
-  readonly #home: Home
   readonly #link: Link
   readonly #net: LinkNet
   readonly #apps = new Map<string, App>()
@@ -71,7 +68,6 @@ class NodeConnection implements Connection {
   readonly hosts: Net['hosts']
 
   constructor(home: Home, carrier: ConstructorParameters<typeof Link>[0], log: (app: string) => Log) {
-    this.#home = home
     let leave: () => void = () => {}
     this.leaving = new Promise((resolve) => { leave = resolve })
     const config = { role: 'dialler', codec: 'cbor', liveness: 'local', epoch: randomUUID() } as const
@@ -87,7 +83,7 @@ class NodeConnection implements Connection {
       app: (name) => this.#apps.get(name),
       net: (scope) => this.#net.within(scope),
       caller: (incoming) => callerOf(incoming),
-      folder: (app) => this.folder(app),
+      folder: (app) => appFolder(home, app),
       log,
     }
   }
@@ -97,14 +93,8 @@ class NodeConnection implements Connection {
       return serveCall(incoming, this.#services)
     } catch (thrown) {
       incoming.handle.fail(toWireError(thrown))
-      return { data: () => {}, failed: () => {} }
+      return UNHEARD
     }
-  }
-
-  folder(app: string): string {
-    const folder = join(this.#home.appsFolder, app)
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
-    return folder
   }
 
   async serve(app: App): Promise<Served> {
@@ -142,7 +132,7 @@ function callerOf(incoming: IncomingCall): Caller {
 }
 
 /** One JSON line per event, on stderr. */
-function lineLog(app: string): Log {
+export function lineLog(app: string): Log {
   const write = (level: string) => (event: string, fields: Record<string, unknown> = {}): void => {
     process.stderr.write(`${JSON.stringify({ level, app, event, ...fields })}\n`)
   }

@@ -136,6 +136,13 @@ export function prepareHome(home: Home): void {
   }
 }
 
+/** The folder that an app keeps its things in; made when it is first asked for. */
+export function appFolder(home: Home, app: string): string {
+  const folder = join(home.appsFolder, app)
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  return folder
+}
+
 /**
  * Makes the socket's folder, mode 0700, where it is missing.
  * @throws {WarrenError} `DENIED` if it is not a folder of this user's alone, `UNREADABLE` if it cannot be made.

@@ -6,7 +6,7 @@ import { parseMethodName } from '../protocols/names.ts'
 import type { CallMeta } from '../protocols/rpc/messages.ts'
 import type { AppTable, LocalApp } from './apps/app-table.ts'
 import { Forwarding, type Candidate } from './forward.ts'
-import type { CallListener, IncomingCall } from './links/link.ts'
+import { UNHEARD, type CallListener, type IncomingCall } from './links/link.ts'
 import type { Directory } from './overlay/directory.ts'
 import type { PeerLinks } from './overlay/peer-links.ts'
 
@@ -30,8 +30,6 @@ export interface Surroundings {
   knownApps(signal: AbortSignal): Promise<string[]>
 }
 
-const IGNORE: CallListener = { data: () => {}, failed: () => {} }
-
 /** Routes calls of processes and peers. */
 export class Router {
   readonly #around: Surroundings
@@ -46,7 +44,7 @@ export class Router {
       return this.#route(incoming, origin)
     } catch (thrown) {
       incoming.handle.fail(toWireError(thrown))
-      return IGNORE
+      return UNHEARD
     }
   }
 

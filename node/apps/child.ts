@@ -3,9 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { App, ServiceContext } from '../../protocols/app.ts'
 import { WarrenError } from '../../protocols/errors.ts'
-import { appFolder } from './processes.ts'
-import { connect, type Connection } from '../connection.ts'
-import { resolveHome } from '../home.ts'
+import { connect, lineLog, type Connection } from '../connection.ts'
+import { appFolder, resolveHome } from '../home.ts'
 
 /** Time that calls in flight and `main` get when the process is asked to stop. */
 const STOP_GRACE_MS = 2_000
@@ -62,11 +61,7 @@ async function run(url: string): Promise<void> {
 /** Runs `main` if there is one; settles when it ends, and never for an app without one. */
 async function startMain(app: App, context: Omit<ServiceContext, 'log'>): Promise<void> {
   if (app.main === undefined) return await context.stopped
-  const write = (level: string) => (event: string, fields: Record<string, unknown> = {}): void => {
-    process.stderr.write(`${JSON.stringify({ level, app: app.name, event, ...fields })}\n`)
-  }
-  const log = { debug: () => {}, info: write('info'), warn: write('warn'), error: write('error') }
-  await app.main({ ...context, log })
+  await app.main({ ...context, log: lineLog(app.name) })
 }
 
 run(process.argv[2] ?? '').then(

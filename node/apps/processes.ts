@@ -1,12 +1,10 @@
 /** The processes on this node's socket: their links, the apps they serve, and the node's own built-in one. */
 import type { Caller, Log } from '../../protocols/app.ts'
 import { toWireError, WarrenError } from '../../protocols/errors.ts'
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { nowMs } from '../clock.ts'
-import type { Home } from '../home.ts'
+import { appFolder, type Home } from '../home.ts'
 import type { Carrier } from '../links/carrier.ts'
-import { Link } from '../links/link.ts'
+import { Link, UNHEARD } from '../links/link.ts'
 import { memoryPair } from '../links/memory.ts'
 import type { LinkNet } from '../links/net.ts'
 import { serveCall, type Services } from '../links/serve.ts'
@@ -53,7 +51,7 @@ export class LocalProcesses {
       call: (incoming) => {
         const nothing = new WarrenError('UNSUPPORTED', 'nothing is served here', { started: false })
         incoming.handle.fail(toWireError(nothing))
-        return { data: () => {}, failed: () => {} }
+        return UNHEARD
       },
       closed: () => inner.close('the node has stopped'),
     })
@@ -125,11 +123,4 @@ export class LocalProcesses {
     await Promise.all(drained)
     this.#internal?.close('the node has stopped')
   }
-}
-
-/** The folder that an app keeps its things in; made when it is first asked for. */
-export function appFolder(home: Home, app: string): string {
-  const folder = join(home.appsFolder, app)
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
-  return folder
 }

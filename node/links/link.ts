@@ -38,7 +38,8 @@ export interface IncomingCall {
   readonly payload: Uint8Array
 }
 
-const UNHEARD: CallListener = { data: () => {}, failed: () => {} }
+/** Listens to a call that was refused, or has not found its listener yet. */
+export const UNHEARD: CallListener = { data: () => {}, failed: () => {} }
 
 /** What the owner of a link does about it. */
 export interface LinkHandlers {
